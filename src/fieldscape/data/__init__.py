@@ -1,0 +1,1 @@
+"""Readers: one short file per format, all yielding ``Views``."""
