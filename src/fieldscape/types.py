@@ -1,6 +1,6 @@
 """The nouns of fieldscape, and the conventions every other module relies on.
 
-Conventions (they are stated here and nowhere else; ``tests/test_types.py`` and ``tests/test_cameras.py`` hold us to them)
+Conventions, stated here and nowhere else (``tests/test_types.py`` and ``tests/test_cameras.py`` hold us to them):
 
 * **Poses** are camera-to-world 4x4 matrices with **OpenCV axes**: x right, y down, z forward. A reader of data with
   OpenGL axes (x right, y up, z backward) flips y and z once, at the door.
@@ -31,7 +31,7 @@ Lens: TypeAlias = Literal["pinhole", "brown", "fisheye"]
 LENS_COEFFICIENTS = {"pinhole": 0, "brown": 5, "fisheye": 4}
 
 Field: TypeAlias = Callable[[Tensor, Tensor], tuple[Tensor, Tensor]]
-"""``field(points [*, 3], directions [*, 3]) -> (color [*, C], density [*])``. Everything that renders is one of these."""
+"""``field(points [*, 3], directions [*, 3]) -> (color [*, C], density [*])``: all that renders is one of these."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +70,11 @@ class Camera:
         """The camera with ``function`` applied to each of its tensors (indexing, moving to a device, ...)."""
         distortion = None if self.distortion is None else function(self.distortion)
         return replace(
-            self, pose=function(self.pose), focal=function(self.focal), center=function(self.center), distortion=distortion
+            self,
+            pose=function(self.pose),
+            focal=function(self.focal),
+            center=function(self.center),
+            distortion=distortion,
         )
 
     def to(self, device: torch.device | str) -> Camera:

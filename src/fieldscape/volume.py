@@ -135,7 +135,7 @@ def render(
 def ray_box(
     rays: Rays, low: Float[Tensor, "3"], high: Float[Tensor, "3"]
 ) -> tuple[Float[Tensor, "*b 1"], Float[Tensor, "*b 1"]]:
-    """Distances at which rays enter and leave the box from ``low`` to ``high``: the slab method of Kay and Kajiya, 1986.
+    """Distances at which rays enter and leave the box ``low``..``high``: slab method, Kay and Kajiya, 1986.
 
     The entry is 0 for a ray that starts inside. A ray that misses has entry >= exit.
 
