@@ -14,7 +14,7 @@ class ReadOptions:
     background: Literal["auto", "white", "black"] = "auto"
     """Colour behind photos with transparency. auto: white there; for opaque photos, whatever their borders show."""
 
-    downscale: float = 1
+    downscale: float | int = 1
     """Make the photos this many times smaller on reading (area average)."""
 
     holdout: int = 8

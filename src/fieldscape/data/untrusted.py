@@ -6,6 +6,7 @@ a file becomes a ``BadInput`` that names it.
 
 from __future__ import annotations
 
+import io
 import lzma
 import math
 import struct
@@ -29,8 +30,8 @@ ARRAY_KINDS = "biufUS"
 """numpy kinds that hold plain numbers or plain text. Objects ("O") would need pickle, which runs code."""
 
 BROKEN_ARRAY = (
-    OSError, EOFError, ValueError, OverflowError, RuntimeError, MemoryError, SyntaxError, TypeError, AttributeError,
-    KeyError, IndexError, struct.error, tokenize.TokenError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
+    OSError, EOFError, ValueError, OverflowError, RuntimeError, MemoryError, SyntaxError, struct.error,
+    tokenize.TokenError, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
 )  # fmt: skip
 """What numpy's and Python's own parsers raise on damaged archives and headers."""
 
@@ -107,15 +108,16 @@ def finite(array: np.ndarray | Tensor, what: str, where: str) -> None:
         raise BadInput(f"{where}: {what} is not a finite number{place}; {int((~good).sum())} such values in all.")
 
 
-def _announced_bytes(stream: IO[bytes], where: str) -> int:
-    """The bytes of the array that the header at the start of ``stream`` announces; refuses what is not plain numbers."""
+def _announced_bytes(stream: io.BufferedIOBase | IO[bytes], where: str) -> int:
+    """The bytes of the array whose header starts ``stream``; refuses what is not plain numbers."""
     version = np.lib.format.read_magic(stream)
-    if version == (1, 0):
-        shape, _, dtype = np.lib.format.read_array_header_1_0(stream)
-    elif version == (2, 0):
-        shape, _, dtype = np.lib.format.read_array_header_2_0(stream)
-    else:
+    if version not in ((1, 0), (2, 0)):
         raise BadInput(f"{where} has array format {version[0]}.{version[1]}; formats 1.0 and 2.0 can be read.")
+    header = np.lib.format.read_array_header_1_0 if version == (1, 0) else np.lib.format.read_array_header_2_0
+    try:
+        shape, _, dtype = header(stream)
+    except (TypeError, AttributeError, KeyError, IndexError) as error:  # numpy does not foresee every nonsense
+        raise BadInput(f"{where} has a damaged header: {_short(error)}.") from error
     if dtype.kind not in ARRAY_KINDS:
         raise BadInput(f"{where} holds {dtype.name} values, not plain numbers; save it again without Python objects.")
     if any(n < 0 for n in shape) or len(shape) > 32:
