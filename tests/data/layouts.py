@@ -91,6 +91,7 @@ def write_blender(folder: Path, train: int = 4, test: int = 2) -> Path:
 
 def write_llff(folder: Path, count: int = 9, shrink: float = 1.0, images: str = "images") -> Path:
     """``shrink``: the array states images so many times larger than the photos are."""
+    folder.mkdir(exist_ok=True)
     poses = opengl_poses(count)
     right, up, backward, position = (poses[:, :3, i] for i in range(4))
     sizes = np.tile([HEIGHT * shrink, WIDTH * shrink, FOCAL * shrink], (count, 1))

@@ -78,10 +78,10 @@ def _read_as(kind: str, path: Path, options: ReadOptions, progress: Progress | N
     if kind == "COLMAP":
         from fieldscape.data import colmap
 
-        return colmap.read(path, options)
+        return colmap.read(path, options, progress)
     from fieldscape.data import photos
 
-    return photos.read(path, options)
+    return photos.read(path, options, progress)
 
 
 def _read_file(path: Path, options: ReadOptions, progress: Progress | None) -> Views:

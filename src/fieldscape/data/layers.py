@@ -69,7 +69,7 @@ def read_depth(path: Path, unit: float, width: int, height: int) -> Float[Tensor
         array = read_npy(path, max_bytes=8 * width * height)
         if array.dtype.kind != "f" or array.squeeze().shape != (height, width):
             raise BadInput(f"{path} holds {array.dtype} {array.shape}; floats [{height}, {width}] were expected.")
-        depth = torch.from_numpy(array.squeeze().astype(np.float32))
+        depth = torch.from_numpy(array.squeeze().astype(np.float64)).float()
     else:
         _require_size(path, images.read_size(path), (width, height))
         array = _decoded(path)
@@ -149,15 +149,20 @@ def _read_map(path: Path, channels: int, size: tuple[int, int]) -> Float[Tensor,
     array = array[..., None] if array.ndim == 2 else array
     if array.shape != (height, width, channels) or array.dtype.kind not in "biuf":
         raise BadInput(f"{path} holds {array.dtype} {array.shape}; numbers [{height}, {width}, {channels}] are needed.")
-    finite(array, "the map", str(path))
-    return unit_floats(array)
+    return unit_floats(array, str(path))
 
 
-def unit_floats(array: Shaped[np.ndarray, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Floats as they are, whole numbers divided by the largest their type holds."""
+def unit_floats(array: Shaped[np.ndarray, "*shape"], where: str) -> Float[Tensor, "*shape"]:
+    """Values of a map as float32: floats as they are, whole numbers divided by the largest their type holds.
+
+    Raises BadInput where one is not finite.
+    """
+    with np.errstate(over="ignore"):  # what float32 cannot hold becomes infinite and is refused
+        values = array.astype(np.float32)
     if array.dtype.kind in "iu":
-        return torch.from_numpy(array.astype(np.float32) / np.iinfo(array.dtype).max)
-    return torch.from_numpy(array.astype(np.float32))
+        values /= np.iinfo(array.dtype).max
+    finite(values, "the map", where)
+    return torch.from_numpy(values)
 
 
 def _decoded(path: Path) -> np.ndarray:

@@ -97,8 +97,8 @@ def _camera(rows: np.ndarray, names: tuple[str, ...], size: tuple[int, int], whe
 
 
 def _bounds(rows: np.ndarray, names: tuple[str, ...], where: str) -> Float[Tensor, "v 2"]:
-    finite(rows[:, 15:], "near or far bound", where)
-    bounds = torch.from_numpy(rows[:, 15:].astype(np.float32))
+    bounds = torch.from_numpy(rows[:, 15:].astype(np.float64)).float()
+    finite(bounds, "near or far bound", where)
     wrong = ~((bounds[:, 0] > 0) & (bounds[:, 0] < bounds[:, 1]))
     if bool(wrong.any()):
         first = int(wrong.nonzero()[0])

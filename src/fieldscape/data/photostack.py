@@ -161,9 +161,12 @@ def area_mean(image: Float[Tensor, "h w c"], width: int, height: int) -> Float[T
     >>> area_mean(torch.tensor([[[0.0], [3.0], [6.0]]]), 2, 1).flatten()
     tensor([1., 5.])
     """
-    # OpenCV takes the fractions of border pixels into account, which torch's area mode does not.
-    small = cv2.resize(np.ascontiguousarray(image.numpy()), (width, height), interpolation=cv2.INTER_AREA)
-    return torch.from_numpy(small).reshape(height, width, image.shape[-1])
+    # OpenCV takes the fractions of border pixels into account, which torch's area mode does not; at most 4 channels.
+    small = [
+        cv2.resize(np.ascontiguousarray(part.numpy()), (width, height), interpolation=cv2.INTER_AREA)
+        for part in image.split(4, -1)
+    ]
+    return torch.cat([torch.from_numpy(part).reshape(height, width, -1) for part in small], -1)
 
 
 def _rounded(image: Float[Tensor, "h w c"], dtype: torch.dtype) -> Shaped[Tensor, "h w c"]:

@@ -56,7 +56,7 @@ def read(path: Path, options: ReadOptions) -> Views:
         raise BadInput(f"{file}: focal is {focal:g}; it must be above zero, in pixels.")
     center = torch.tensor([width / 2, height / 2])
     camera = Camera(
-        cameras.flip_yz(torch.from_numpy(poses.astype(np.float32))),
+        cameras.flip_yz(torch.from_numpy(poses.astype(np.float64)).float()),
         torch.full((views, 2), focal),
         center.expand(views, 2).clone(),
         width,
@@ -94,8 +94,6 @@ def _pictures(
             f"{file}: {n} further channels are asked for, so it needs a key maps [V, H, W, {n}], or images with"
             f" {3 + n} channels; it has {found}, and images {stored.shape}."
         )
-    if maps is not None:
-        finite(maps, "maps", str(file))
     if stored.shape[-1] > 4:
         raise BadInput(f"{file}: images have {stored.shape[-1]} channels; say --channels N for those beyond colour.")
     notes = []
@@ -108,7 +106,7 @@ def _pictures(
             stored = stored / 255
             notes.append("images were floats in 0..255: divided by 255")
         stored = stored.clip(0, 1)
-    return torch.from_numpy(stored), None if maps is None else unit_floats(maps), notes
+    return torch.from_numpy(stored), None if maps is None else unit_floats(maps, str(file)), notes
 
 
 def _split(
@@ -138,5 +136,7 @@ def _bounds(arrays: dict[str, np.ndarray], views: int, file: Path) -> Float[Tens
 def _scalar(array: np.ndarray, what: str, file: Path) -> float:
     if array.size != 1 or array.dtype.kind not in "iuf":
         raise BadInput(f"{file}: {what} is {array.dtype} {array.shape}; one number is needed.")
-    finite(array, what, str(file))
-    return float(array.reshape(()))
+    value = float(array.reshape(()))
+    if not abs(value) < 1e30:  # also NaN; and float32 holds no more
+        raise BadInput(f"{file}: {what} is {value:g}, which is no usable number.")
+    return value
