@@ -131,7 +131,9 @@ def downscale(
 
 
 def colorize_depth(
-    depth: Float[Tensor, "h w"] | Float[Tensor, "h w 1"], near: float | None = None, far: float | None = None
+    depth: Float[Tensor, "h w"] | Float[Tensor, "h w 1"],
+    near: float | int | None = None,
+    far: float | int | None = None,
 ) -> Float[Tensor, "h w 3"]:
     """A depth map as a picture: near is bright and warm, far is dark and blue, unknown (0 or not finite) dark grey.
 
