@@ -132,4 +132,6 @@ def _notes(frames: list[Frame], missing: list[str]) -> list[str]:
         notes.append(f"{len(missing)} of the {listed} listed photos do not exist and were left out (e.g. {missing[0]})")
     if any(frame.fields.get("rolling_shutter") for frame in frames):
         notes.append("rolling shutter is ignored: every photo is taken as one instant")
+    if frames[0].fields.get("ply_file_path"):
+        notes.append("the points of ply_file_path are not read")
     return notes
