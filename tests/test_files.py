@@ -6,6 +6,7 @@ import errno
 import json
 import math
 import os
+import stat
 from pathlib import Path
 
 import pytest
@@ -96,6 +97,24 @@ def test_a_failing_writer_leaves_the_old_file_and_nothing_else(tmp_path):
         files.write_atomic(path, wrong)
     assert files.read_json(path) == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_the_name_comes_after_the_content_is_on_the_disk(tmp_path, monkeypatch):
+    events = []
+    fsync, replace = os.fsync, Path.replace
+
+    def noted_fsync(handle):
+        events.append("folder" if stat.S_ISDIR(os.fstat(handle).st_mode) else "file")
+        fsync(handle)
+
+    def noted_replace(path, to):
+        events.append("name")
+        return replace(path, to)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(Path, "replace", noted_replace)
+    files.write_json(tmp_path / "a.json", 1)
+    assert events == ["file", "name", "folder"]
 
 
 def test_the_file_has_the_permissions_of_any_new_file(tmp_path):
