@@ -10,7 +10,8 @@ photos have a known constant background:
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,7 +26,7 @@ CARVING_RESOLUTION = 64
 """Points across the carved cube: a box tight to 2 % of the object, in about a second."""
 
 TOLERANCE = 0.1
-"""Share of the views that may see background where the object is: masks err, and objects have background-coloured spots."""
+"""Share of the views that may see background where the object is: masks err, and objects have spots of its colour."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,10 @@ class Framing:
     up: Float[Tensor, "3"]
     unbounded: bool
 
+    def to(self, device: torch.device | str) -> Framing:
+        center, low, high, up = (x.to(device) for x in (self.center, self.low, self.high, self.up))
+        return replace(self, center=center, low=low, high=high, up=up)
+
     @property
     def radius(self) -> float:
         """Half the longest side of the box."""
@@ -50,7 +55,7 @@ class Framing:
 
 
 def frame(views: Views) -> Framing:
-    """The framing of a capture. Raises BadInput where all cameras stand at one place: no depth can be seen from there."""
+    """The framing of a capture. Raises BadInput where all cameras stand at one place: depth cannot be seen from there."""
     position = views.camera.position
     if float((position - position.mean(0)).norm(dim=-1).max()) <= 1e-6 * (1 + float(position.abs().max())):
         raise BadInput(
@@ -67,12 +72,24 @@ def _frame_object(views: Views) -> Framing:
     distance = (views.camera.position - center).norm(dim=-1)
     half_view = torch.deg2rad(cameras.field_of_view(views.camera).amax(-1) / 2)
     reach = float((distance * half_view.tan()).median())
-    low, high = carve(views, center - reach, center + reach)
+    low, high = _hull_box(views, center - reach, center + reach)
     corner = float((high - low).norm()) / 2
     middle = (high + low) / 2
     away = (views.camera.position - middle).norm(dim=-1)
     near = max(float(away.min()) - corner, 0.02 * float(away.min()))
     return Framing(middle, low, high, near, float(away.max()) + corner, cameras.mean_up(views.camera), unbounded=False)
+
+
+def _hull_box(
+    views: Views, low: Float[Tensor, "3"], high: Float[Tensor, "3"]
+) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
+    """The box around the visual hull in ``low``..``high``, which is returned itself if silhouettes and poses disagree."""
+    n = CARVING_RESOLUTION
+    kept = carve(views, low, high, (n, n, n)).nonzero()
+    if len(kept) < 8:
+        return low, high
+    step = (high - low) / (n - 1)
+    return torch.maximum(low + (kept.amin(0) - 1) * step, low), torch.minimum(low + (kept.amax(0) + 1) * step, high)
 
 
 def _frame_unbounded(views: Views) -> Framing:
@@ -129,34 +146,28 @@ def silhouettes(views: Views) -> Bool[Tensor, "v h w"]:
 
 
 def carve(
-    views: Views, low: Float[Tensor, "3"], high: Float[Tensor, "3"]
-) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
-    """The box around the visual hull inside ``low``..``high``: points that the views see as object, or do not see.
+    views: Views, low: Float[Tensor, "3"], high: Float[Tensor, "3"], shape: tuple[int, int, int]
+) -> Bool[Tensor, "x y z"]:
+    """The visual hull on a lattice of ``shape`` points over ``low``..``high``: what the views see as object, or not at all.
 
-    Laurentini, "The visual hull concept for silhouette-based image understanding", 1994. Where nothing is left, which
-    means silhouettes and poses disagree, the given box is returned unchanged.
+    Laurentini, "The visual hull concept for silhouette-based image understanding", 1994. A point counts as hull when
+    all but ``TOLERANCE`` of the views that have it in their picture see the object there, or fewer than two have.
     """
-    n = CARVING_RESOLUTION
-    axes = [torch.linspace(float(low[k]), float(high[k]), n) for k in range(3)]
+    axes = [torch.linspace(float(low[k]), float(high[k]), shape[k]) for k in range(3)]
     points = torch.stack(torch.meshgrid(*axes, indexing="ij"), -1).reshape(-1, 3)
     seen, hit = torch.zeros(len(points)), torch.zeros(len(points))
     shapes = silhouettes(views)
-    # Every fourth view of a dense capture carves as well as all of them, and four times as fast.
-    chosen = range(0, len(views), max(1, len(views) // 40))
-    for i in chosen:
+    spacing = float(((high - low) / (torch.tensor(shape) - 1)).max())
+    # Forty views spread over a dense capture carve as well as all of them.
+    for i in range(0, len(views), max(1, len(views) // 40)):
         camera = views.camera[i]
-        footprint = float((high - low).max()) / n * float(camera.focal.max())
-        footprint = footprint / float((camera.position - points.mean(0)).norm())
-        size = max(1, 2 * int(footprint / 2 + 0.5) + 1)
-        shape = torch.nn.functional.max_pool2d(shapes[i][None, None].float(), size, 1, size // 2)[0, 0]
+        # The silhouette is widened by half the lattice spacing as seen there, so that thin parts between points stay.
+        away = float((camera.position - points.mean(0)).norm())
+        reach = math.ceil(0.5 * spacing * float(camera.focal.max()) / away)
+        wide = torch.nn.functional.max_pool2d(shapes[i][None, None].float(), 2 * reach + 1, 1, reach)[0, 0]
         pixels, z = cameras.project(camera, points)
         column, row = pixels[:, 0].floor().long(), pixels[:, 1].floor().long()
         inside = (z > 0) & (column >= 0) & (column < camera.width) & (row >= 0) & (row < camera.height)
         seen += inside
-        hit[inside] += shape[row[inside], column[inside]]
-    kept = (seen >= 2) & (hit >= (1 - TOLERANCE) * seen)
-    if int(kept.sum()) < 8:
-        return low, high
-    hull = points[kept]
-    margin = 1.5 * (high - low) / n
-    return torch.maximum(hull.amin(0) - margin, low), torch.minimum(hull.amax(0) + margin, high)
+        hit[inside] += wide[row[inside], column[inside]]
+    return ((hit >= (1 - TOLERANCE) * seen) | (seen < 2)).reshape(shape)

@@ -16,7 +16,7 @@ from __future__ import annotations
 from typing import Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from fieldscape.types import Field, Rays, Rendered
@@ -86,16 +86,24 @@ def intervals(t: Float[Tensor, "*b n"], last: float = OPAQUE) -> Float[Tensor, "
     return torch.cat([t[..., 1:] - t[..., :-1], torch.full_like(t[..., :1], last)], -1)
 
 
+def transmittance(sigma: Float[Tensor, "*b n"], delta: Float[Tensor, "*b n"]) -> Float[Tensor, "*b n"]:
+    """The share of a ray's light that reaches each interval.
+
+    >>> transmittance(torch.tensor([0.0, 0.6931472, 1e9]), torch.ones(3))
+    tensor([1.0000, 1.0000, 0.5000])
+    """
+    depth = sigma * delta
+    # Shifted rather than subtracted: the last interval may be so long that subtracting it leaves nothing of the sum.
+    return torch.exp(-torch.cat([torch.zeros_like(depth[..., :1]), torch.cumsum(depth[..., :-1], -1)], -1))
+
+
 def weights(sigma: Float[Tensor, "*b n"], delta: Float[Tensor, "*b n"]) -> Float[Tensor, "*b n"]:
     """The share of a ray's light stopped in each interval; they sum to 1 minus what passes through all.
 
     >>> weights(torch.tensor([0.0, 0.6931472, 1e9]), torch.ones(3))
     tensor([0.0000, 0.5000, 0.5000])
     """
-    depth = sigma * delta
-    # Shifted rather than subtracted: the last interval may be so long that subtracting it leaves nothing of the sum.
-    before = torch.cat([torch.zeros_like(depth[..., :1]), torch.cumsum(depth[..., :-1], -1)], -1)
-    return torch.exp(-before) * -torch.expm1(-depth)
+    return transmittance(sigma, delta) * -torch.expm1(-sigma * delta)
 
 
 def composite(
@@ -116,6 +124,28 @@ def composite(
         seen = seen + (1 - alpha) * background
     depth = (w * t).sum(-1, keepdim=True) / alpha.clamp_min(1e-6)
     return Rendered(seen, depth, alpha)
+
+
+def composite_packed(
+    w: Float[Tensor, "m"],
+    color: Float[Tensor, "m c"],
+    t: Float[Tensor, "m"],
+    ray: Int[Tensor, "m"],
+    rays: int,
+    background: Float[Tensor, "*g c"] | None,
+) -> Rendered:
+    """``composite`` for samples kept in one list, where few of a ray's samples matter: sample i lies on ``ray[i]``.
+
+    >>> half, one = torch.tensor([0.5, 0.5]), torch.ones(2, 1)
+    >>> composite_packed(half, one, torch.tensor([1.0, 3.0]), torch.tensor([1, 1]), 2, None).depth[:, 0]
+    tensor([0., 2.])
+    """
+    weighted = torch.cat([w[:, None] * color, (w * t)[:, None], w[:, None]], -1)
+    summed = torch.zeros(rays, weighted.shape[-1], device=w.device).index_add(0, ray, weighted)
+    seen, depth, alpha = summed[:, :-2], summed[:, -2:-1], summed[:, -1:]
+    if background is not None:
+        seen = seen + (1 - alpha) * background
+    return Rendered(seen, depth / alpha.clamp_min(1e-6), alpha)
 
 
 def render(

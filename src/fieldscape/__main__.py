@@ -1,0 +1,5 @@
+"""``python -m fieldscape``."""
+
+from fieldscape.cli import main
+
+main()

@@ -1,0 +1,1 @@
+"""Front doors: what the command line does with runs and data, whatever system made them."""

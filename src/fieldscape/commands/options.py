@@ -1,0 +1,129 @@
+"""The options of the commands that serve all systems. Imports no torch, so that ``--help`` comes at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import tyro
+
+PathName = Literal["auto", "orbit", "turntable", "spiral", "dolly", "zoom", "interpolate", "walk", "still"]
+
+
+@dataclass(frozen=True)
+class EvalOptions:
+    """Render the held-out views of DATA from the scene in RUN and compare: mean PSNR and SSIM, to RUN/report.json."""
+
+    run: tyro.conf.Positional[Path]
+    """The run folder."""
+
+    data: tyro.conf.Positional[Path]
+    """The photos to compare with; read as the run read its own."""
+
+    out: Path | None = None
+    """Also write each rendered view as a PNG into this folder."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+
+    quiet: bool = False
+    """Say nothing but the result."""
+
+
+@dataclass(frozen=True)
+class RenderOptions:
+    """Render the scene in RUN along a camera path, or once."""
+
+    run: tyro.conf.Positional[Path]
+    """The run folder."""
+
+    path: PathName = "auto"
+    """The camera's way. auto: a walk through a room, an orbit around an object. still: one picture from the start."""
+
+    out: Path | None = None
+    """The file: .mp4, .gif, or for a still .png or .jpg. Default: RUN/PATH.mp4."""
+
+    frames: int = 120
+    """Pictures in the video."""
+
+    fps: float = 24.0
+    """Pictures a second."""
+
+    width: int | None = None
+    """Of the picture, in pixels. Default: that of the photos; the height follows."""
+
+    depth: bool = False
+    """Show depth beside the colour."""
+
+    strength: float = 1.0
+    """How far a spiral, dolly or zoom goes: 1 is gentle, 2 is twice as far."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+
+    quiet: bool = False
+    """Say nothing but where the file is."""
+
+
+@dataclass(frozen=True)
+class InfoOptions:
+    """Say what a run or a data set is. For data, check the poses and draw the layout of the cameras."""
+
+    path: tyro.conf.Positional[Path]
+    """A run folder, or data as `nerf fit` takes it."""
+
+    out: Path | None = None
+    """Where the picture of the cameras goes. Default: NAME-cameras.png here."""
+
+    background: Literal["auto", "white", "black"] = "auto"
+    """As for `nerf fit`."""
+
+    downscale: float = 1.0
+    """As for `nerf fit`."""
+
+
+@dataclass(frozen=True)
+class MakeRoomsOptions:
+    """Make a synthetic furnished room: posed photos from inside it, with exact depth."""
+
+    out: Path
+    """The folder to write, in the nerfstudio layout."""
+
+    views: int = 60
+    """Photos to learn from."""
+
+    held_out: int = 8
+    """Photos to measure on, taken between the others."""
+
+    width: int = 160
+    """Of a photo, in pixels."""
+
+    height: int = 120
+    """Of a photo, in pixels."""
+
+    seed: int = 0
+    """Of the room: its furniture, colours and light."""
+
+    quiet: bool = False
+    """Say nothing but where the room is."""
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """Make a room, learn it from 60 photos of it, and fly through."""
+
+    out: Path = Path("demo")
+    """The folder for the room, the run, the video and the contact sheet."""
+
+    seconds: float = 60.0
+    """Time to train."""
+
+    seed: int = 0
+    """Of the room and of the training."""
+
+    device: str = "auto"
+    """auto, cpu, cuda, cuda:1, mps."""
+
+    quiet: bool = False
+    """Say nothing but the result."""

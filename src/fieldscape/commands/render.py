@@ -1,0 +1,97 @@
+"""``fieldscape render``: a scene seen along a camera path, as a video or a still."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor
+
+from fieldscape import cameras, devices, paths
+from fieldscape.commands.options import PathName, RenderOptions
+from fieldscape.errors import BadInput
+from fieldscape.images import colorize_depth, write_image
+from fieldscape.progress import Bar, progress
+from fieldscape.scenes import Scene
+from fieldscape.systems.opening import open_scene
+from fieldscape.types import Camera
+from fieldscape.video import write_video
+
+MOST_FRAMES = 20_000
+LARGEST_SIDE = 8192
+
+
+def render(options: RenderOptions) -> None:
+    """Render and say where the file is. Raises BadInput for a run or numbers that cannot be used."""
+    if not 1 <= options.frames <= MOST_FRAMES:
+        raise BadInput(f"--frames is {options.frames}: give 1 to {MOST_FRAMES}.")
+    if not 0 < options.fps <= 240:
+        raise BadInput(f"--fps is {options.fps:g}: give a number above 0, up to 240.")
+    if not 0 < options.strength <= 10:
+        raise BadInput(f"--strength is {options.strength:g}: give a number above 0, up to 10.")
+    scene = open_scene(options.run, devices.pick(options.device))
+    name = options.path if options.path != "auto" else ("walk" if scene.framing.unbounded else "orbit")
+    out = options.out or options.run / f"{name}.{'png' if name == 'still' else 'mp4'}"
+    start, around = sized(scene.start, options.width), sized(scene.cameras, options.width)
+    if name == "still":
+        write_image(out, frame(scene, start, options.depth))
+    else:
+        way = camera_path(scene, name, start, around, options.frames, options.strength)
+        with progress(options.frames, "rendering", options.quiet, unit="frame") as bar:
+            write_video(out, film(scene, way, options.depth, bar), options.fps)
+    print(f"{out}: {name}, {start.width} x {start.height}" + ("" if name == "still" else f", {options.frames} frames"))
+
+
+def sized(camera: Camera, width: int | None) -> Camera:
+    """``camera`` without its lens distortion, which nobody wants in a film, and ``width`` pixels wide."""
+    straight = dataclasses.replace(camera, lens="pinhole", distortion=None)
+    if width is None:
+        return straight
+    height = round(camera.height * width / camera.width)
+    if not (1 <= width <= LARGEST_SIDE and 1 <= height <= LARGEST_SIDE):
+        raise BadInput(
+            f"--width {width} gives a picture of {width} x {height}: sides go from 1 to {LARGEST_SIDE} pixels."
+        )
+    return cameras.resize(straight, width, height)
+
+
+def camera_path(scene: Scene, name: PathName, start: Camera, around: Camera, frames: int, strength: float) -> Camera:
+    """The cameras of the path called ``name``, fitted to the size of the scene."""
+    center, up = scene.framing.center, scene.framing.up
+    away = float((start.position - center).norm())
+    if name == "walk":
+        return paths.walk(around, up, frames)
+    if name == "interpolate":
+        return paths.interpolate(around, frames, loop=False, constant_speed=True)
+    if name == "dolly":
+        return paths.dolly(start, frames, 0.3 * strength * away)
+    if name == "zoom":
+        return paths.zoom(start, frames, 1 + strength)
+    if name == "spiral":
+        spread = float((around.position - around.position.mean(0)).norm(dim=-1).median())
+        return paths.spiral(start, center, up, frames, 0.3 * strength * min(spread, away), 2)
+    if name == "turntable":
+        return paths.turntable(start, center, up, frames)
+    return paths.orbit(start, center, up, frames)
+
+
+def film(scene: Scene, way: Camera, depth: bool, bar: Bar) -> Iterator[Tensor]:
+    """The pictures along ``way``, one at a time."""
+    for i in range(len(way)):
+        yield frame(scene, way[i], depth)
+        bar.update(i + 1)
+
+
+def frame(scene: Scene, camera: Camera, depth: bool) -> Tensor:
+    """What ``camera`` sees, with depth beside it if asked; the same depth has the same colour in all frames."""
+    seen = scene.render(camera)
+    color = seen.color.clamp(0, 1)
+    if not depth:
+        return color
+    near, far = scene.framing.near, scene.framing.far
+    if scene.framing.unbounded:
+        near, far = 0.2 * scene.framing.radius, 4 * scene.framing.radius
+    known = torch.where(seen.alpha > 0.5, seen.depth, 0)
+    return torch.cat([color, colorize_depth(known, near, far)], 1)

@@ -1,0 +1,22 @@
+"""From a run folder back to the Scene it holds, whichever system made it.
+
+Each system is imported only when a run of its kind is opened.
+"""
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from fieldscape.errors import BadInput
+from fieldscape.scenes import Scene, read_scene
+
+
+def open_scene(folder: Path | str, device: torch.device | str = "cpu") -> Scene:
+    """The scene of a run folder, needing nothing but the folder. Raises BadInput if it holds none that can be read."""
+    files = read_scene(Path(folder))
+    if files.system == "nerf":
+        from fieldscape.systems.nerf import scene
+
+        return scene.rebuild(files, torch.device(device))
+    raise BadInput(f"{folder} holds a scene of the system {files.system!r}, which this version does not have: upgrade.")
