@@ -146,7 +146,6 @@ def interpolate(cameras: Camera, frames: int, loop: bool = False, constant_speed
     if constant_speed:
         fine = torch.linspace(0, segments, segments * GRID + 1, dtype=torch.float64)
         u = resampled(fine[:, None], pace(*at(fine)), _steps(frames, loop))[:, 0]
-    u = torch.where((u - u.round()).abs() < 1e-9, u.round(), u)
     segment = u.floor().long().clamp(0, segments - 1)
     following, share = (segment + 1) % count, (u - segment)[:, None].to(cameras.focal)
 
