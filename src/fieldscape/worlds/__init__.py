@@ -1,0 +1,1 @@
+"""Synthetic worlds: scenes with exact depth, made from a seed and ray-cast."""
