@@ -134,10 +134,12 @@ class NerfMlp(nn.Module):
             local = contract(local) if self.placement.unbounded else local
             shaken = None
             if generator is not None and noise > 0:
-                shaken = noise * torch.randn(points.shape[:-1], generator=generator, device=points.device)
+                shaken = noise * torch.randn(points.shape[:-1].numel(), generator=generator, device=points.device)
+            # One flat list of points: a ReLU in place on a view of one would be copied around by autograd.
             with torch.autocast(points.device.type, torch.bfloat16, enabled=bf16):
-                color, density = network(local, directions, shaken)
-            return color, density / self.placement.radius
+                color, density = network(local.reshape(-1, 3), directions.reshape(-1, 3), shaken)
+            grid = points.shape[:-1]
+            return color.reshape(*grid, -1), density.reshape(grid) / self.placement.radius
 
         return in_the_world
 
