@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import importlib.util
+import io
 import json
 import shutil
+import subprocess
+import sys
 
 import corner
 import numpy as np
@@ -13,7 +16,7 @@ import torch
 from PIL import Image
 
 from fieldscape import cameras
-from fieldscape.data import ReadOptions, photos, sfm_process
+from fieldscape.data import ReadOptions, photos, sfm_caller, sfm_process
 from fieldscape.errors import BadInput
 
 needs_pycolmap = pytest.mark.skipif(
@@ -169,7 +172,7 @@ def test_blank_photos_are_said_plainly(tmp_path):
 def test_a_crash_of_native_code_is_a_sentence(tmp_path, monkeypatch, script, message):
     program = tmp_path / "crash.py"
     program.write_text(f"import sys; sys.stdin.readline(); {script}")
-    monkeypatch.setattr(sfm_process, "__file__", str(program))
+    monkeypatch.setattr(sfm_caller, "COMMAND", [sys.executable, str(program)])
     with pytest.raises(BadInput, match=message):
         photos.run({"names": ["a.png"]}, tmp_path / "log", quiet=True)
 
@@ -184,6 +187,23 @@ def test_too_few_or_identical_photos(tmp_path):
         photos.read(tmp_path / "one", ReadOptions(), quiet=True)
     with pytest.raises(BadInput, match="copies of one picture"):
         photos.read(tmp_path / "copies", ReadOptions(), quiet=True)
+
+
+def test_the_process_loads_nothing_that_pycolmap_cannot_bear():
+    """Pillow and pycolmap in one process corrupt memory: saving a PNG then aborts."""
+    check = "import sys, fieldscape.data.sfm_process; print(sorted({'PIL', 'torch', 'cv2', 'av'} & set(sys.modules)))"
+    assert subprocess.run([sys.executable, "-c", check], capture_output=True, text=True).stdout == "[]\n"
+
+
+def test_progress_lines_of_both_stages():
+    lines = [
+        "Processed file [2/9]\n",
+        f'{sfm_process.EVENT}{{"stage": "matches", "total": 9}}\n',
+        "Processing block [2/3, 1/3]",
+    ]
+    record = io.StringIO()
+    assert sfm_caller._follow([*lines, f'{sfm_process.EVENT}{{"result": 1}}'], record.write, True) == {"result": 1}
+    assert record.getvalue() == lines[0] + lines[2]
 
 
 def test_without_pycolmap_the_message_says_what_to_install(tmp_path, monkeypatch):
@@ -217,48 +237,6 @@ def test_reports_are_plain():
     )
     for words in ("left out: c, d, e, f, g and 2 more", "tried again", "mended", "1.2 degrees", "2 groups"):
         assert any(words in line for line in said)
-
-
-class TestContradictions:
-    """The check of a model against all matches, by brute force on small cases."""
-
-    def test_one_group_where_all_agrees(self):
-        assert len(sfm_process.contradicting_groups([(1, 2, 50.0), (2, 3, 40.0), (1, 3, 30.0)])) == 1
-
-    def test_a_wrong_pair_that_is_outvoted_tears_nothing(self):
-        assert len(sfm_process.contradicting_groups([(1, 2, 50.0), (2, 3, 40.0), (1, 3, -30.0)])) == 1
-
-    def test_a_shifted_part_is_told_apart(self):
-        """Photos 1-4 and 5-8: within the parts all agree; one false joint of 30 stands against 90 matches."""
-        inside = [(a, b, 100.0) for part in (range(1, 5), range(5, 9)) for a in part for b in part if a < b]
-        groups = sfm_process.contradicting_groups([*inside, (1, 5, 30.0), (2, 6, -50.0), (3, 7, -40.0)])
-        assert groups == [[1, 2, 3, 4], [5, 6, 7, 8]]
-
-    def test_a_few_contradicting_matches_are_chance(self):
-        assert len(sfm_process.contradicting_groups([(1, 2, 50.0), (2, 3, -10.0), (3, 4, 50.0)])) == 1
-
-    def test_epipolar_error_is_zero_for_true_matches_and_pixels_for_shifted_ones(self):
-        """Two cameras side by side: epipolar lines are rows; an error of d in y is shared by both photos."""
-        points = np.random.default_rng(0).uniform([-1, -1, 3], [1, 1, 6], (50, 3))
-        a = np.hstack([np.eye(3), np.zeros((3, 1))])
-        b = np.hstack([np.eye(3), [[-0.5], [0], [0]]])
-        left, right = points[:, :2] / points[:, 2:], (points + np.array([-0.5, 0, 0]))[:, :2] / points[:, 2:]
-        assert sfm_process.epipolar_error(left, right, a, b).max() < 1e-12
-        shifted = right + np.array([0.3, 0.01])
-        assert sfm_process.epipolar_error(left, shifted, a, b) == pytest.approx(0.01 / np.sqrt(2))
-
-    def test_epipolar_error_for_any_two_poses(self):
-        generator = np.random.default_rng(1)
-        points = generator.uniform([-1, -1, 3], [1, 1, 6], (50, 3))
-        poses = []
-        for _ in range(2):
-            q, _ = np.linalg.qr(np.eye(3) + 0.2 * generator.standard_normal((3, 3)))
-            q = q * np.sign(np.diag(q))
-            poses.append(np.hstack([q, generator.uniform(-0.5, 0.5, (3, 1))]))
-        seen = [points @ pose[:, :3].T + pose[:, 3] for pose in poses]
-        a, b = (local[:, :2] / local[:, 2:] for local in seen)
-        assert sfm_process.epipolar_error(a, b, *poses).max() < 1e-12
-        assert sfm_process.epipolar_error(a, b, *poses[::-1]).max() > 1e-3
 
 
 def test_real_photos_agree_with_laser_scanned_cameras(real_data, tmp_path):

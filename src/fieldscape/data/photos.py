@@ -13,16 +13,13 @@ import hashlib
 import importlib.metadata
 import importlib.util
 import json
-import re
 import shutil
-import subprocess
-import sys
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
 import torch
 
@@ -31,12 +28,11 @@ from fieldscape.data.clip_frames import extract_frames
 from fieldscape.data.colmap_files import read_model
 from fieldscape.data.options import ReadOptions
 from fieldscape.data.photostack import Progress, common_size, photo_files
+from fieldscape.data.sfm_caller import run
 from fieldscape.data.upright import exif, settled, turned_upright
 from fieldscape.errors import BadInput
 from fieldscape.files import read_json, reason, write_json
 from fieldscape.images import read_image, write_image
-from fieldscape.progress import Bar
-from fieldscape.progress import progress as progress_bar
 from fieldscape.types import Views
 
 FORMAT = 1
@@ -224,81 +220,3 @@ def _readable(files: Sequence[Path], work: Path) -> Path:
         else:
             shutil.copyfile(file, copies / file.name)
     return copies
-
-
-def run(job: dict[str, Any], log: Path, quiet: bool) -> dict[str, Any]:
-    """Runs ``sfm_process`` on ``job`` and returns its result; pycolmap's log goes to the file ``log``.
-
-    Raises BadInput: it says why it failed, or it crashed.
-    """
-    # -P: the folder of the script holds modules of ours, whose names must not hide other packages'.
-    command = [sys.executable, "-P", str(Path(sfm_process.__file__).resolve())]
-    # In a session of its own, so that Ctrl-C reaches this process only, which then ends the other.
-    with (
-        log.open("w", encoding="utf-8") as record,
-        subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, start_new_session=True,
-            encoding="utf-8", errors="replace",
-        ) as process,
-    ):  # fmt: skip
-        try:
-            if process.stdin is None or process.stdout is None:
-                raise RuntimeError("no pipes to the process")
-            process.stdin.write(json.dumps(job) + "\n")
-            process.stdin.flush()
-            outcome = _follow(process.stdout, record, quiet)
-        finally:
-            process.kill()  # it closes with its input anyway; this also covers being in the middle of native code
-    if "result" in outcome:
-        return dict(outcome["result"])
-    if "failure" in outcome:
-        raise BadInput(f"The cameras of the {len(job['names'])} photos cannot be found: {outcome['failure']}.")
-    raise BadInput(
-        f"Structure from motion stopped with an error of pycolmap's own; its last words are in {log}. Try fewer or"
-        " smaller photos, or another version of pycolmap."
-    )
-
-
-FEATURES = re.compile(r"Processed file \[(\d+)/")
-MATCHES = re.compile(r"Processing (?:block|image) \[(\d+)/(\d+)(?:, (\d+)/(\d+))?\]")
-
-
-def _follow(lines: Iterable[str], record: TextIO, quiet: bool) -> dict[str, Any]:
-    """Shows the progress that the process tells of, a bar a stage, until its result or its end."""
-    outcome: dict[str, Any] = {}
-    bar: Bar | None = None
-    total = 0
-    with ExitStack() as shown:
-        for line in lines:
-            if not line.startswith(sfm_process.EVENT):
-                record.write(line)
-                done = photos_done(line, total)
-                if bar is not None and done is not None:
-                    bar.update(done)
-                continue
-            event = json.loads(line[len(sfm_process.EVENT) :])
-            if "stage" in event:
-                shown.close()
-                total = int(event["total"])
-                bar = shown.enter_context(progress_bar(total, f"finding {event['stage']}", quiet, unit="photo"))
-            elif "done" in event and bar is not None:
-                bar.update(event["done"])
-            else:
-                outcome = event
-    return outcome
-
-
-def photos_done(line: str, total: int) -> float | None:
-    """How many of ``total`` photos a line of pycolmap's log says are done, if it says so.
-
-    >>> photos_done("I2026 feature_extraction.cc:270] Processed file [3/11]", 11)
-    3.0
-    >>> photos_done("I2026 pairing.cc:214] Processing block [2/3, 1/3]", 90)  # 3 blocks of 9 lie behind it
-    30.0
-    """
-    if step := FEATURES.search(line):
-        return float(step[1])
-    if step := MATCHES.search(line):
-        row, rows, column, columns = (int(number or 1) for number in step.groups())
-        return total * ((row - 1) * columns + column - 1) / max(1, rows * columns)
-    return None

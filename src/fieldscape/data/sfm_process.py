@@ -1,6 +1,6 @@
 """Structure from motion by pycolmap: a program of its own, started by ``photos``.
 
-It is a separate process, and imports nothing of this package, for three reasons: pycolmap's native libraries and
+It is a separate process, and imports nothing but numpy and pycolmap, for three reasons: pycolmap's native libraries and
 Pillow's corrupt each other's memory when loaded together; a crash in native code must not take the caller along; and
 its log must not reach the terminal. It ends when its standard input closes, so it never outlives its caller.
 
@@ -25,6 +25,8 @@ from typing import Any
 
 import numpy as np
 
+from fieldscape.data.contradictions import MIN_MATCHES, contradicting_groups, epipolar_error
+
 EVENT = "@fieldscape "
 
 ENOUGH = 0.8
@@ -36,9 +38,6 @@ ALL_PAIRS = 80
 KEY = 40
 RETRY_ALL_PAIRS = 250
 """Up to so many photos, the last try compares every pair after all."""
-
-MIN_MATCHES = 15
-"""Fewer agreeing matches say nothing: as many agree by chance."""
 
 REPAIRS = 3
 """Rounds of mapping again without the joints that contradict more matches than they explain."""
@@ -290,52 +289,6 @@ def agreement(database: Path, model: Any) -> list[tuple[int, int, int, int]]:
             error = epipolar_error(views[a][0][matches[:, 0]], views[b][0][matches[:, 1]], views[a][1], views[b][1])
             pairs.append((a, b, len(matches), int((error * views[a][2] < 4.0).sum())))
     return pairs
-
-
-def epipolar_error(a: np.ndarray, b: np.ndarray, from_world_a: np.ndarray, from_world_b: np.ndarray) -> np.ndarray:
-    """Sampson distance of matches a, b [n, 2] (normalised, undistorted) to the geometry of two poses [3, 4].
-
-    Hartley and Zisserman, "Multiple View Geometry", 2004, equation 11.9.
-    """
-    rotation = from_world_b[:, :3] @ from_world_a[:, :3].T
-    x, y, z = from_world_b[:, 3] - rotation @ from_world_a[:, 3]
-    essential = np.array([[0, -z, y], [z, 0, -x], [-y, x, 0]]) @ rotation
-    ones = np.ones((len(a), 1))
-    left, right = np.hstack([a, ones]), np.hstack([b, ones])
-    line_b, line_a = left @ essential.T, right @ essential
-    slope = np.sqrt((line_b[:, :2] ** 2).sum(1) + (line_a[:, :2] ** 2).sum(1))
-    return np.abs((right * line_b).sum(1)) / np.maximum(slope, 1e-12)
-
-
-def contradicting_groups(pairs: list[tuple[int, int, float]]) -> list[list[int]]:
-    """Groups of photos such that, between any two groups, more matches contradict the model than agree with it.
-
-    ``pairs``: two photos and the matches that agree minus those that do not. One group: the model is consistent.
-    Several: a repeated pattern (wallpaper, windows) has joined parts of the scene at the wrong place, each part being
-    right in itself, which leaves hardly a trace in the reprojection error.
-
-    The groups are merged greedily, the best joint first, as in correlation clustering.
-
-    >>> contradicting_groups([(1, 2, 90.0), (3, 4, 80.0), (2, 3, -200.0), (1, 4, 60.0)])
-    [[1, 2], [3, 4]]
-    """
-    photos = sorted({photo for a, b, _ in pairs for photo in (a, b)})
-    row = {photo: index for index, photo in enumerate(photos)}
-    net = np.zeros((len(photos), len(photos)))
-    for a, b, surplus in pairs:
-        net[row[a], row[b]] += surplus
-        net[row[b], row[a]] += surplus
-    groups = [[photo] for photo in photos]
-    while len(groups) > 1:
-        np.fill_diagonal(net, -np.inf)
-        i, j = sorted(divmod(int(net.argmax()), len(groups)))
-        if net[i, j] < -MIN_MATCHES:  # a handful may err
-            break
-        groups[i] = sorted(groups[i] + groups.pop(j))
-        net[i] += net[j]
-        net[:, i] += net[:, j]
-        net = np.delete(np.delete(net, j, 0), j, 1)
-    return groups
 
 
 def centered(model: Any, threads: int) -> Any:
