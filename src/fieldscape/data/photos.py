@@ -171,6 +171,8 @@ def _search(files: Sequence[Path], cache: Path, key: str, quiet: bool) -> dict[s
     """Runs structure from motion and puts its model and report into the cache, the report last."""
     began = time.monotonic()
     (cache / "sfm.json").unlink(missing_ok=True)
+    for left_behind in cache.glob("work-*"):  # by a run that was killed
+        shutil.rmtree(left_behind, ignore_errors=True)
     work = Path(tempfile.mkdtemp(prefix="work-", dir=cache))
     try:
         (work / "model").mkdir()
