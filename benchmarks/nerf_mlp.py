@@ -10,10 +10,15 @@ seconds are both reported; on a shared machine only the latter, and the ratios, 
 
 from __future__ import annotations
 
+import os
+
+# As the command line does: threads that wait for one another sleep instead of spinning, which costs nothing on an idle
+# machine and decides everything on a shared one. OpenMP reads it once, when torch is loaded.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 import argparse
 import json
 import math
-import os
 import statistics
 import time
 from collections.abc import Callable

@@ -201,10 +201,10 @@ def render_picture(
 def rays_at_once(model: NerfMlp, device: torch.device) -> int:
     """How many rays to put through the networks together.
 
-    On a CPU so few that one layer's activations (about 4096 points) stay in its cache and are not allocated afresh,
-    which makes training in bfloat16 more than half again as fast as in one piece; a GPU wants much at once.
+    On a CPU so few that what one layer passes to the next (8192 points) stays in its cache and is not allocated
+    afresh, which makes training in bfloat16 about a third faster than in one piece; a GPU wants much at once.
     """
-    points = 4096 if device.type == "cpu" else 2**19
+    points = 8192 if device.type == "cpu" else 2**19
     return max(1, points // (model.n_samples + model.n_importance))
 
 
