@@ -2,7 +2,8 @@
 
 from jaxtyping import install_import_hook
 
-install_import_hook("fieldscape", "beartype.beartype")
+# The numeric tower: an int is a float, as it is for mypy.
+install_import_hook("fieldscape", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import os  # noqa: E402
 from pathlib import Path  # noqa: E402

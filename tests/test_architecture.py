@@ -19,8 +19,8 @@ SOURCE = Path(__file__).parents[1] / "src" / "fieldscape"
 LAYERS = [
     {"errors", "types", "encodings", "metrics", "devices"},
     {
-        "cameras", "paths", "rotations", "curves", "meshes", "images", "video", "files", "configs", "runs", "checkpoints",
-        "resuming", "stopping", "progress", "framing",
+        "cameras", "paths", "rotations", "curves", "meshes", "images", "video", "files", "configs", "runs",
+        "checkpoints", "resuming", "stopping", "progress", "framing",
     },
     {"volume", "scenes", "evaluation", "data", "worlds"},
     {"systems"},
@@ -146,7 +146,9 @@ def forbidden(package: Path) -> list[str]:
             elif isinstance(node, ast.Import | ast.ImportFrom):
                 roots = {alias.name.split(".")[0] for alias in node.names} if isinstance(node, ast.Import) else set()
                 roots |= {node.module.split(".")[0]} if isinstance(node, ast.ImportFrom) and node.module else set()
-                said = next((f"import of {root}" for root in roots & {"pickle", "torchvision", "dill", "marshal"}), None)
+                said = next(
+                    (f"import of {root}" for root in roots & {"pickle", "torchvision", "dill", "marshal"}), None
+                )
             elif isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in ("eval", "exec"):
                 said = f"a call of {node.func.id}"
             elif isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
@@ -154,7 +156,14 @@ def forbidden(package: Path) -> list[str]:
             elif isinstance(node, ast.keyword) and node.arg == "allow_pickle" and ast.unparse(node.value) != "False":
                 said = "allow_pickle"
             elif isinstance(node, ast.ClassDef):
-                allowed = {"nn.Module", "torch.nn.Module", "torch.autograd.Function", "Exception", "Protocol", "NamedTuple"}
+                allowed = {
+                    "nn.Module",
+                    "torch.nn.Module",
+                    "torch.autograd.Function",
+                    "Exception",
+                    "Protocol",
+                    "NamedTuple",
+                }
                 bases = {ast.unparse(base) for base in node.bases}
                 said = next((f"class {node.name} inherits {base}" for base in sorted(bases - allowed)), None)
             if said:
@@ -234,7 +243,9 @@ def test_help_comes_at_once() -> None:
     best = float("inf")
     for _ in range(3):
         began = time.monotonic()
-        done = subprocess.run([sys.executable, "-m", "fieldscape", "--help"], capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-m", "fieldscape", "--help"], capture_output=True, text=True, timeout=60
+        )
         best = min(best, time.monotonic() - began)
         assert done.returncode == 0
         assert "nerf fit" in done.stdout

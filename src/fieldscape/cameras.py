@@ -259,8 +259,6 @@ def require_valid_poses(poses: Float[Tensor, "v 4 4"], names: list[str] | tuple[
         if not torch.allclose(pose[3], pose.new_tensor([0, 0, 0, 1]), atol=1e-4):
             raise BadInput(f"{where}: the last row of the pose of {name} is {pose[3].tolist()}, not 0 0 0 1.")
         if not torch.allclose(rotation.T @ rotation, torch.eye(3, dtype=torch.float64), atol=2e-3):
-            raise BadInput(
-                f"{where}: the rotation of {name} is not orthonormal. Give poses without scale or shear."
-            )
+            raise BadInput(f"{where}: the rotation of {name} is not orthonormal. Give poses without scale or shear.")
         if torch.linalg.det(rotation) < 0:
             raise BadInput(f"{where}: the rotation of {name} is a mirror image (determinant -1). Flip one of its axes.")

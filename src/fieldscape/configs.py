@@ -35,7 +35,8 @@ def load_config(cls: type[Config], mapping: object, where: str) -> Config:
         raise BadInput(f"{where}: expected an object of options, not {mapping!r:.60}.")
     fields = [field.name for field in dataclasses.fields(cls) if field.init]  # type: ignore[arg-type]
     unknown = sorted(set(mapping) - set(fields))
-    missing = sorted(set(fields) - set(mapping))
+    # A field that the code has gained since has a default, which by rule is what was done before there was the field.
+    missing = sorted(set(fields) - set(mapping) - _with_default(cls))
     if unknown or missing:
         faults = [f"unknown {', '.join(unknown)}"] if unknown else []
         faults += [f"missing {', '.join(missing)}"] if missing else []
@@ -44,11 +45,17 @@ def load_config(cls: type[Config], mapping: object, where: str) -> Config:
             f"({'; '.join(faults)}). Use the version that made it."
         )
     declared = get_type_hints(cls)
-    values = {name: _load(declared[name], mapping[name], f"{where}: {name}") for name in fields}
+    values = {name: _load(declared[name], mapping[name], f"{where}: {name}") for name in fields if name in mapping}
     try:
         return cls(**values)
     except ValueError as error:
         raise BadInput(f"{where}: {error}.") from error
+
+
+def _with_default(cls: Any) -> set[str]:
+    """The names of the fields that need not be given."""
+    none = dataclasses.MISSING
+    return {f.name for f in dataclasses.fields(cls) if f.default is not none or f.default_factory is not none}
 
 
 def _load(declared: Any, value: Any, where: str) -> Any:

@@ -52,8 +52,8 @@ def spherical_harmonics(directions: Float[Tensor, "*b 3"], degree: int) -> Float
     return torch.stack(terms, -1)
 
 
-def contract(x: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
-    """All of space into the cube [-2, 2]^3: the identity inside [-1, 1]^3, and infinity on the cube's surface.
+def contract(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """All of space into the cube [-2, 2]^d: the identity inside [-1, 1]^d, and infinity on the cube's surface.
 
     Mip-NeRF 360 (Barron et al. 2022, equation 10) with the maximum norm, so that the image is a cube that a grid fills:
     with m = max |x_k| > 1 the result is (2 - 1/m) x / m.
@@ -65,8 +65,8 @@ def contract(x: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
     return (2 - 1 / m) / m * x
 
 
-def uncontract(x: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
-    """The inverse of ``contract``, for points strictly inside the cube [-2, 2]^3.
+def uncontract(x: Float[Tensor, "*b d"]) -> Float[Tensor, "*b d"]:
+    """The inverse of ``contract``, for points strictly inside the cube [-2, 2]^d.
 
     >>> uncontract(torch.tensor([1.75, 0.875, 0.0]))
     tensor([4., 2., 0.])

@@ -55,7 +55,7 @@ class Framing:
 
 
 def frame(views: Views) -> Framing:
-    """The framing of a capture. Raises BadInput where all cameras stand at one place: depth cannot be seen from there."""
+    """The framing of a capture. Raises BadInput where all cameras stand at one place: there is no depth to see."""
     position = views.camera.position
     if float((position - position.mean(0)).norm(dim=-1).max()) <= 1e-6 * (1 + float(position.abs().max())):
         raise BadInput(
@@ -83,7 +83,7 @@ def _frame_object(views: Views) -> Framing:
 def _hull_box(
     views: Views, low: Float[Tensor, "3"], high: Float[Tensor, "3"]
 ) -> tuple[Float[Tensor, "3"], Float[Tensor, "3"]]:
-    """The box around the visual hull in ``low``..``high``, which is returned itself if silhouettes and poses disagree."""
+    """The box around the visual hull in ``low``..``high``; those themselves if silhouettes and poses disagree."""
     n = CARVING_RESOLUTION
     kept = carve(views, low, high, (n, n, n)).nonzero()
     if len(kept) < 8:
@@ -148,7 +148,7 @@ def silhouettes(views: Views) -> Bool[Tensor, "v h w"]:
 def carve(
     views: Views, low: Float[Tensor, "3"], high: Float[Tensor, "3"], shape: tuple[int, int, int]
 ) -> Bool[Tensor, "x y z"]:
-    """The visual hull on a lattice of ``shape`` points over ``low``..``high``: what the views see as object, or not at all.
+    """The visual hull on a lattice of ``shape`` points over ``low``..``high``: what views see as object, or not at all.
 
     Laurentini, "The visual hull concept for silhouette-based image understanding", 1994. A point counts as hull when
     all but ``TOLERANCE`` of the views that have it in their picture see the object there, or fewer than two have.

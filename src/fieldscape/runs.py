@@ -46,9 +46,7 @@ class Run:
     record: dict[str, Any]
 
     @staticmethod
-    def create(
-        path: Path | str, system: str, config: object, seed: int, data: Mapping[str, Any], device: str
-    ) -> Run:
+    def create(path: Path | str, system: str, config: object, seed: int, data: Mapping[str, Any], device: str) -> Run:
         """Start a run in the folder ``path``, made if it is not there.
 
         config: a dataclass instance.  data: what was learned from, as JSON (path, fingerprint, reader, counts).

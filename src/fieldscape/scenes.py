@@ -127,7 +127,9 @@ def read_scene(folder: Path) -> SceneFiles:
     try:
         bounds = record["framing"]
         framing = Framing(
-            *(tensors[f"framing.{name}"] for name in ("center", "low", "high")),
+            tensors["framing.center"],
+            tensors["framing.low"],
+            tensors["framing.high"],
             near=float(bounds["near"]),
             far=float(bounds["far"]),
             up=tensors["framing.up"],

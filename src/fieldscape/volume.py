@@ -162,6 +162,28 @@ def render(
     return composite(w, color, t, background), w
 
 
+def split_extra(seen: Rendered) -> Rendered:
+    """A picture of 3 + n channels as a colour and n further channels; one of 3 channels is returned as it is."""
+    if seen.color.shape[-1] == 3:
+        return seen
+    return Rendered(seen.color[..., :3], seen.depth, seen.alpha, seen.color[..., 3:])
+
+
+def join(parts: list[Rendered], shape: tuple[int, ...]) -> Rendered:
+    """Pictures of flat runs of rays, joined and given the leading dims ``shape``."""
+
+    def whole(pieces: list[Tensor]) -> Tensor:
+        return torch.cat(pieces).reshape(*shape, -1)
+
+    extra = [part.extra for part in parts if part.extra is not None]
+    return Rendered(
+        whole([part.color for part in parts]),
+        whole([part.depth for part in parts]),
+        whole([part.alpha for part in parts]),
+        whole(extra) if extra else None,
+    )
+
+
 def ray_box(
     rays: Rays, low: Float[Tensor, "3"], high: Float[Tensor, "3"]
 ) -> tuple[Float[Tensor, "*b 1"], Float[Tensor, "*b 1"]]:

@@ -2,6 +2,7 @@
 
 Each system is imported only when a run of its kind is opened.
 """
+
 from __future__ import annotations
 
 from pathlib import Path

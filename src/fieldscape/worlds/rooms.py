@@ -175,6 +175,13 @@ def make_room_views(
 
 
 @one_thread()
+def require_free(out: Path | str) -> None:
+    """Raises BadInput where ``out`` is there already and is not an empty folder."""
+    out = Path(out)
+    if out.is_file() or (out.is_dir() and any(out.iterdir())):
+        raise BadInput(f"{out} exists already and is not empty: give another --out, or remove it first.")
+
+
 def write_rooms(out: Path | str, views: Views) -> Path:
     """Writes ``views`` as a folder in nerfstudio's layout, all of it or nothing.
 
@@ -184,8 +191,7 @@ def write_rooms(out: Path | str, views: Views) -> Path:
         BadInput: ``out`` exists and is not an empty folder, or cannot be written.
     """
     out = Path(out)
-    if out.is_file() or (out.is_dir() and any(out.iterdir())):
-        raise BadInput(f"{out} exists already and is not empty: give another --out, or remove it first.")
+    require_free(out)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{out.name}-", dir=out.parent))

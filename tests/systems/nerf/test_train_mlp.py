@@ -225,7 +225,7 @@ def test_stored_bytes_and_alpha_give_the_colour_of_the_whole_photo(views: Views)
     stored = dataclasses.replace(views, images=(views.images * 255).round().to(torch.uint8), background=(1.0, 0.5, 0.0))
     view, row, column = torch.tensor([0, 4, 11]), torch.tensor([0, 10, 19]), torch.tensor([5, 10, 0])
     expected = torch.stack([stored.color(int(v))[r, c] for v, r, c in zip(view, row, column)])
-    torch.testing.assert_close(pixels.pixel_color(stored, view, row, column), expected)
+    torch.testing.assert_close(pixels.look_up(stored, view, row, column).color, expected)
 
 
 def test_the_first_steps_may_look_at_the_middle_only(views: Views) -> None:

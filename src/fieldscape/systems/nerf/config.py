@@ -15,6 +15,9 @@ class MlpConfig:
     iters: int = 8000
     """Training steps."""
 
+    seconds: float = 0.0
+    """Training ends after so many seconds if the steps are not done by then. 0: no limit."""
+
     n_rand: int = 2048
     """Rays in a step, drawn at random from the pixels of all training views."""
 

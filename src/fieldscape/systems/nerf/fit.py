@@ -16,9 +16,9 @@ from fieldscape.images import colorize_depth, contact_sheet, write_image
 from fieldscape.progress import Bar, progress
 from fieldscape.runs import Run, fresh_path
 from fieldscape.stopping import Stop, graceful_stop
-from fieldscape.systems.opening import open_scene
 from fieldscape.systems.nerf import scene, train_mlp, train_voxels
 from fieldscape.systems.nerf.options import FitOptions, NerfConfig, resolve, resumed
+from fieldscape.systems.opening import open_scene
 from fieldscape.types import Rendered, Views
 
 POOR_PSNR = 15.0
@@ -26,7 +26,7 @@ POOR_PSNR = 15.0
 
 
 def fit(options: FitOptions) -> None:
-    """Fit, write the scene, measure it, and say what came out. Raises BadInput for data or options that cannot be used."""
+    """Fit, write the scene, measure it, and say what came out. Raises BadInput for unusable data or options."""
     device = devices.pick(options.device)
     if options.resume:
         if options.out is None:
@@ -63,7 +63,8 @@ def fit(options: FitOptions) -> None:
         graceful_stop(options.minutes) as stop,
         progress(total, "training", options.quiet, start=start, unit="step" if by_step else "s") as bar,
     ):
-        bar.say(f"{len(views.train)} views of {views.camera.width} x {views.camera.height} to learn from, {len(views.held_out)} held out")
+        size = f"{views.camera.width} x {views.camera.height}"
+        bar.say(f"{len(views.train)} views of {size} to learn from, {len(views.held_out)} held out")
         for note in (*views.notes, *(checkpoint.notes if checkpoint else ())):
             bar.say(note)
         if checkpoint is not None:
@@ -105,7 +106,7 @@ def read(path: Path, run: Path, options: ReadOptions) -> Views:
 def report(run: Run, step: int, seconds: float, seed: int, views: Views, device: torch.device, quiet: bool) -> None:
     """Measure the scene as it stands on disk, write ``report.json`` and a contact sheet, and say what came out."""
     rebuilt = open_scene(run.path, device)
-    rows = []
+    rows: list[tuple[int, Rendered, float]] = []
     count = len(views.held_out or views.train)
     with progress(count, "measuring", quiet, unit="view") as bar:
 

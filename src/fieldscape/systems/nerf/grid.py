@@ -1,4 +1,4 @@
-"""A table of feature vectors on the vertices of a 3D grid: trilinear reading, and an Adam that steps only what was read.
+"""A table of features on the vertices of a 3D grid: trilinear reading, and an Adam that steps only what was read.
 
 A batch of rays reads a few per cent of the vertices. Both the gradient and the optimiser therefore work on rows: the
 gradient of a reading is a sparse tensor with one row for each vertex touched, summed in a fixed order (so that runs

@@ -174,28 +174,17 @@ def render_rays(
         t = torch.cat([t, volume.importance(t, w, model.n_importance, generator)], -1).sort(-1).values
         fine, _ = volume.render(model.field(model.fine, bf16, generator, noise), rays, t, behind, last)
         seen.append(fine)
-    if channels == 3:
-        return seen
-    return [Rendered(r.color[..., :3], r.depth, r.alpha, r.color[..., 3:]) for r in seen]
+    return [volume.split_extra(picture) for picture in seen]
 
 
 @torch.no_grad()
-def render_picture(
-    model: NerfMlp, rays: Rays, background: Float[Tensor, "3"] | None, bf16: bool = False
-) -> Rendered:
+def render_picture(model: NerfMlp, rays: Rays, background: Float[Tensor, "3"] | None, bf16: bool = False) -> Rendered:
     """What ``model`` sees along a grid of rays [height, width], deterministic; memory stays bounded at any size."""
     flat = rays.reshape(-1)
     batch = rays_at_once(model, flat.origins.device)
     starts = range(0, len(flat.origins), batch)
     parts = [render_rays(model, flat[i : i + batch], background, bf16)[-1] for i in starts]
-    grid = rays.origins.shape[:-1]
-
-    def whole(pieces: list[Tensor]) -> Tensor:
-        return torch.cat(pieces).reshape(*grid, -1)
-
-    extra = [part.extra for part in parts if part.extra is not None]
-    color, depth, alpha = ([getattr(part, name) for part in parts] for name in ("color", "depth", "alpha"))
-    return Rendered(whole(color), whole(depth), whole(alpha), whole(extra) if extra else None)
+    return volume.join(parts, tuple(rays.origins.shape[:-1]))
 
 
 def rays_at_once(model: NerfMlp, device: torch.device) -> int:

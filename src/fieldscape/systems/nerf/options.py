@@ -44,7 +44,7 @@ class FitOptions:
     """A named mlp: tiny (TinyNeRF), nerf (the paper), small (a laptop without a GPU)."""
 
     seconds: float | None = None
-    """Time to train. voxels: the whole schedule is planned for it (default 60)."""
+    """Time to train. voxels: the whole schedule is planned for it (default 60). mlp: a limit beside --iters."""
 
     iters: Annotated[int | None, tyro.conf.arg(aliases=["--steps"])] = None
     """Steps to train. For voxels it replaces --seconds and makes the run repeatable bit for bit."""
@@ -126,7 +126,8 @@ class FitOptions:
 
 
 _MLP_ONLY = (
-    "n_samples", "n_importance", "octaves", "view_octaves", "depth", "width", "lr", "near", "far", "precision", "preset",
+    "preset", "n_samples", "n_importance", "octaves", "view_octaves", "depth", "width", "lr", "near", "far",
+    "precision",
 )  # fmt: skip
 _VOXELS_ONLY = ("resolution", "smoothness")
 

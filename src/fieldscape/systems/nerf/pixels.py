@@ -1,4 +1,4 @@
-"""Random pixels of posed photos as rays with their colours: what one training step learns from."""
+"""Pixels of posed photos as rays with their colours: what one training step learns from."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from fieldscape.cameras import pixel_rays
+from fieldscape.errors import BadInput
 from fieldscape.systems.nerf.config import MlpConfig
-from fieldscape.types import Rays, Views
+from fieldscape.types import Rays, Rendered, Views
 
 
 @dataclass(frozen=True)
@@ -28,31 +29,43 @@ class Batch:
         return Batch(self.rays[start:end], self.color[start:end], maps, self.weight[start:end])
 
 
-def draw(
-    views: Views, learn_from: Int[Tensor, "v"], config: MlpConfig, step: int, generator: torch.Generator
-) -> Batch:
+def look_up(views: Views, view: Int[Tensor, "n"], row: Int[Tensor, "n"], column: Int[Tensor, "n"]) -> Batch:
+    """The batch of single pixels, each of its own view; the photos stay as they are stored."""
+    rays = pixel_rays(views.camera[view], torch.stack([column, row], -1) + 0.5)
+    strip = Views(views.camera, views.images[view, row, column][None, None], ("strip",), (), "", views.background)
+    maps = None if views.maps is None else views.maps[view, row, column]
+    usable = torch.ones(len(view), device=view.device)
+    if views.valid is not None:
+        usable = views.valid[view, row, column].float()
+    return Batch(rays, strip.color(0)[0], maps, usable[:, None])
+
+
+def draw(views: Views, learn_from: Int[Tensor, "v"], config: MlpConfig, step: int, generator: torch.Generator) -> Batch:
     """``n_rand`` random pixels of the views ``learn_from``; for the first ``crop_iters`` steps, from their middle."""
-    device, n = views.images.device, config.n_rand
 
     def pick(size: int, share: float) -> Int[Tensor, "n"]:
         kept = max(1, round(size * share))
-        return (size - kept) // 2 + torch.randint(kept, (n,), generator=generator, device=device)
+        chosen = torch.randint(kept, (config.n_rand,), generator=generator, device=views.images.device)
+        return (size - kept) // 2 + chosen
 
     share = config.crop_share if step < config.crop_iters else 1.0
     view = learn_from[pick(len(learn_from), 1.0)]
-    row, column = pick(views.camera.height, share), pick(views.camera.width, share)
-    rays = pixel_rays(views.camera[view], torch.stack([column, row], -1) + 0.5)
-    maps = None if views.maps is None or not config.channels else views.maps[view, row, column]
-    usable = torch.ones(n, device=device) if views.valid is None else views.valid[view, row, column].float()
-    return Batch(rays, pixel_color(views, view, row, column), maps, usable[:, None])
+    return look_up(views, view, pick(views.camera.height, share), pick(views.camera.width, share))
 
 
-def pixel_color(
-    views: Views, view: Int[Tensor, "n"], row: Int[Tensor, "n"], column: Int[Tensor, "n"]
-) -> Float[Tensor, "n 3"]:
-    """``Views.color`` at single pixels, so that the photos can stay as they are stored."""
-    strip = views.images[view, row, column][None, None]
-    return Views(views.camera, strip, ("strip",), (), "", views.background).color(0)[0]
+def squared_error(picture: Rendered, batch: Batch) -> Float[Tensor, ""]:
+    """The summed squared error of colour (mean over its three channels), and of the further channels likewise."""
+    error = ((picture.color - batch.color) ** 2).mean(-1, keepdim=True)
+    if picture.extra is not None and batch.maps is not None:
+        error = error + ((picture.extra - batch.maps) ** 2).mean(-1, keepdim=True)
+    return (error * batch.weight).sum()
+
+
+def require_maps(views: Views, channels: int) -> None:
+    """Raises BadInput where ``channels`` further channels are to be learned and the photos come with another number."""
+    given = 0 if views.maps is None else views.maps.shape[-1]
+    if channels and given != channels:
+        raise BadInput(f"--channels {channels}: the photos come with {given} channels of maps. Make them agree.")
 
 
 def to_device(views: Views, device: torch.device) -> Views:

@@ -20,7 +20,6 @@ from fieldscape.systems.nerf.train_voxels import FittedVoxels
 from fieldscape.systems.nerf.voxels import VoxelField, picture
 from fieldscape.types import Camera, Rendered, Views
 
-
 Draw = Callable[[Camera, Mapping[str, float]], Rendered]
 
 
@@ -69,9 +68,7 @@ def _voxels(files: SceneFiles, device: torch.device, behind: list[float] | None)
         background = torch.tensor([*behind, *[0.0] * (channels - 3)], device=device)
 
     def draw(camera: Camera, controls: Mapping[str, float]) -> Rendered:
-        seen = picture(field, image_rays(camera.to(device)), framing, background, step).map(torch.Tensor.cpu)
-        extra = seen.color[..., 3:] if channels > 3 else None
-        return Rendered(seen.color[..., :3], seen.depth, seen.alpha, extra)
+        return picture(field, image_rays(camera.to(device)), framing, background, step).map(torch.Tensor.cpu)
 
     return draw
 

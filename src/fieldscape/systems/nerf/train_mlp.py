@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
 from torch import Tensor
 
 from fieldscape import devices, resuming
@@ -24,9 +23,9 @@ from fieldscape.stopping import Stop
 from fieldscape.systems.nerf import guard
 from fieldscape.systems.nerf.config import MlpConfig
 from fieldscape.systems.nerf.glimpses import held_out_psnr, preview
-from fieldscape.systems.nerf.mlp import NerfMlp, Placement, initialize, rays_at_once, render_rays
-from fieldscape.systems.nerf.pixels import Batch, draw, to_device
-from fieldscape.types import Rendered, Views
+from fieldscape.systems.nerf.mlp import NerfMlp, Placement, initialize, rays_at_once, render_picture, render_rays
+from fieldscape.systems.nerf.pixels import draw, require_maps, squared_error, to_device
+from fieldscape.types import Rays, Rendered, Views
 
 DENSITY_BIASES = (0.1, 0.5, 1.0)
 """Fog at the start of the first attempt and of the restarts after a collapse; there are no more attempts than these."""
@@ -69,9 +68,7 @@ def train(
     Raises:
         BadInput: the views lack the maps that were asked for, or training collapsed and restarting did not help.
     """
-    if config.channels and (views.maps is None or views.maps.shape[-1] != config.channels):
-        given = 0 if views.maps is None else views.maps.shape[-1]
-        raise BadInput(f"--channels {config.channels}: the photos come with {given} channels of maps. Make them agree.")
+    require_maps(views, config.channels)
     placement = place(views, config)
     bf16 = devices.bf16_pays(device) if config.precision == "auto" else config.precision == "bf16"
     background = None if views.background is None else torch.tensor(views.background, device=device)
@@ -87,10 +84,16 @@ def train(
         step, seconds, attempt = resume.step, float(resume.state["seconds"]), int(resume.state["attempt"])
         trace, curve = resume.tensors["trace"], [(int(s), float(p)) for s, p in resume.state["curve"]]
         restore(resume, model, optimizer, generator)
+        bf16 = bool(resume.state["bf16"])  # measured anew it might come out differently, and so would the weights
     at_once = rays_at_once(model, device)
+
+    def look(rays: Rays) -> Rendered:
+        return render_picture(model, rays, background, bf16)
+
     looked, recent, stopped = time.monotonic(), list[Tensor](), stop.requested
 
-    while step < config.iters and stopped is None:
+    over = step >= config.iters
+    while not over and stopped is None:
         # The learning rate falls exponentially to its final share.
         for group in optimizer.param_groups:
             group["lr"] = config.lr * config.lr_decay ** (step / config.iters)
@@ -115,7 +118,8 @@ def train(
 
         # Is it still learning? If not, another start may fare better.
         stopped = stop.requested
-        saving = step % config.checkpoint_every == 0 or step == config.iters or stopped is not None
+        over = step >= config.iters or 0 < config.seconds <= seconds + time.monotonic() - looked
+        saving = step % config.checkpoint_every == 0 or over or stopped is not None
         if step % CHECK_EVERY == 0 or saving:
             trace = torch.cat([trace, torch.stack(recent).cpu()])[-3 * guard.WINDOW :]
             recent.clear()
@@ -126,21 +130,21 @@ def train(
                 bar.say(f"Training collapsed: {reason}. Starting again with seed {seed + attempt}.")
                 run.log(step, restarted=reason, seed=seed + attempt)
                 model, optimizer, generator = begin(config, placement, device, seed, attempt)
-                step, trace = 0, torch.zeros(0, 2)
+                step, over, trace = 0, False, torch.zeros(0, 2)
                 curve.clear()
                 continue
             bar.update(step, loss=float(trace[-1, 0]))
 
         # Everything below looks and saves; none of it changes what is learned.
         seconds, looked = seconds + time.monotonic() - looked, time.monotonic()
-        if step % config.eval_every == 0 or step == config.iters:
-            quality = held_out_psnr(model, views, background, bf16, config.eval_views)
+        if step % config.eval_every == 0 or over:
+            quality = held_out_psnr(look, views, config.eval_views)
             run.log(step, loss=float(error), psnr=quality, seconds=round(seconds, 3))
             if quality is not None:
                 curve.append((step, quality))
                 bar.update(step, psnr=quality)
         if config.preview_every and step % config.preview_every == 0:
-            write_image(run.preview_path(f"step-{step:06d}.png"), preview(model, views, background, bf16))
+            write_image(run.preview_path(f"step-{step:06d}.png"), preview(look, views))
         if saving:
             tensors, groups = resuming.optimizer_state(optimizer)
             run.save(
@@ -148,20 +152,12 @@ def train(
                 resuming.prefixed("model", model.state_dict())
                 | resuming.prefixed("adam", tensors)
                 | {"generator": resuming.rng_state(generator), "trace": trace},
-                {"seconds": seconds, "attempt": attempt, "curve": curve, "adam": groups},
+                {"seconds": seconds, "attempt": attempt, "curve": curve, "adam": groups, "bf16": bf16},
             )
         looked = time.monotonic()
 
     model.eval()
     return FittedMlp(model, views.background, bf16, step, seconds, attempt, tuple(curve), stopped)
-
-
-def squared_error(picture: Rendered, batch: Batch) -> Float[Tensor, ""]:
-    """The summed squared error of colour (mean over its three channels), and of the further channels likewise."""
-    error = ((picture.color - batch.color) ** 2).mean(-1, keepdim=True)
-    if picture.extra is not None and batch.maps is not None:
-        error = error + ((picture.extra - batch.maps) ** 2).mean(-1, keepdim=True)
-    return (error * batch.weight).sum()
 
 
 def place(views: Views, config: MlpConfig) -> Placement:
@@ -189,9 +185,7 @@ def begin(
     return model, optimizer, torch.Generator(device).manual_seed(seed + attempt)
 
 
-def restore(
-    resume: Checkpoint, model: NerfMlp, optimizer: torch.optim.Adam, generator: torch.Generator
-) -> None:
+def restore(resume: Checkpoint, model: NerfMlp, optimizer: torch.optim.Adam, generator: torch.Generator) -> None:
     """Put everything where ``resume`` has it. Raises BadInput if the checkpoint is of another network."""
     try:
         model.load_state_dict(resuming.under("model", resume.tensors))
@@ -214,5 +208,3 @@ def refuse_if_hopeless(reason: str, step: int, attempt: int) -> None:
             f"Training collapsed {attempt} times, at last because {reason}. The poses or the distances --near and "
             "--far are probably wrong (`fieldscape info` draws the cameras); if not, try a smaller --lr."
         )
-
-

@@ -14,8 +14,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import adaptive_max_pool3d, embedding_bag, max_pool2d
 
-from fieldscape import metrics, resuming
-from fieldscape.cameras import image_rays
+from fieldscape import resuming
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.errors import BadInput
 from fieldscape.framing import Framing, carve, frame, silhouettes
@@ -23,11 +22,12 @@ from fieldscape.images import write_image
 from fieldscape.progress import Bar
 from fieldscape.runs import Run
 from fieldscape.stopping import Stop
-from fieldscape.systems.nerf.batches import Batch, look_up, to_device
 from fieldscape.systems.nerf.config import VoxelConfig
+from fieldscape.systems.nerf.glimpses import held_out_psnr, preview
 from fieldscape.systems.nerf.grid import RowAdam
+from fieldscape.systems.nerf.pixels import look_up, require_maps, squared_error, to_device
 from fieldscape.systems.nerf.voxels import VoxelField, grid_shape, march, picture
-from fieldscape.types import Rays, Views
+from fieldscape.types import Rays, Rendered, Views
 
 STAGES = ((0.0, 0.25), (0.1, 0.5), (0.3, 0.78), (0.55, 1.0))
 """From which progress on the grid has which share of its final resolution: structure first, then detail."""
@@ -37,9 +37,6 @@ SETTLE_EVERY = 64
 
 HULL_RESOLUTION = 96
 """The visual hull only has to say where to look; the field finds the surface."""
-
-EVAL_PIXELS = 2**16
-"""About so many pixels are rendered to measure quality on the way, on a grid over the chosen views."""
 
 
 @dataclass(frozen=True)
@@ -72,11 +69,7 @@ def train(
     Raises:
         BadInput: the views lack the maps that were asked for, or the cameras stand at one place.
     """
-    if config.channels and (views.maps is None or views.maps.shape[-1] != config.channels):
-        given = "none" if views.maps is None else str(views.maps.shape[-1])
-        raise BadInput(
-            f"--channels {config.channels} needs maps of so many channels beside the photos; there are {given}."
-        )
+    require_maps(views, config.channels)
     framing = frame(views)
     hull = None
     if not framing.unbounded:
@@ -102,8 +95,11 @@ def train(
         curve = [(int(s), float(t), float(p)) for s, t, p in resume.state["curve"]]
         field, optimizers = restore(resume, field, config)
         resuming.set_rng_state(generator, resume.tensors["generator"])
-    looked = time.monotonic()
 
+    def look(rays: Rays) -> Rendered:
+        return picture(field, rays, framing, background, config.step)
+
+    looked = time.monotonic()
     while stop.requested is None:
         progress = step / config.iters if config.iters else seconds / config.seconds
         if progress >= 1:
@@ -132,7 +128,7 @@ def train(
         batch = look_up(views, *unravel(index, views))
         seen = march(field, batch.rays, framing, background, config.step, generator)
         count = batch.weight.sum().clamp_min(1)
-        error = color_error(seen.color, batch) / count
+        error = squared_error(seen, batch) / count
         loss = error
         if opacity is not None:
             known, target = opacity[:, index]
@@ -151,26 +147,18 @@ def train(
         over = (step >= config.iters) if config.iters else (seconds >= config.seconds)
         bar.update(step if config.iters else min(seconds, config.seconds), loss=float(error))
         if step % config.eval_every == 0 or over:
-            quality = held_out_psnr(field, views, framing, background, config)
+            quality = held_out_psnr(look, views, config.eval_views)
             run.log(step, loss=float(error), psnr=quality, seconds=round(seconds, 3), vertices=len(field.density))
             if quality is not None:
                 curve.append((step, seconds, quality))
                 bar.update(step if config.iters else min(seconds, config.seconds), psnr=quality)
         if config.preview_every and step % config.preview_every == 0:
-            write_image(run.preview_path(f"step-{step:06d}.png"), preview(field, views, framing, background, config))
+            write_image(run.preview_path(f"step-{step:06d}.png"), preview(look, views))
         if step % config.checkpoint_every == 0 or over or stop.requested is not None:
             save(run, step, field, optimizers, generator, {"seconds": seconds, "stage": stage, "curve": curve})
         looked = time.monotonic()
 
     return FittedVoxels(field, framing, step, seconds, tuple(curve), stop.requested)
-
-
-def color_error(color: Float[Tensor, "n c"], batch: Batch) -> Float[Tensor, ""]:
-    """The summed squared error of colour (mean over its three channels), and of the further channels likewise."""
-    error = ((color[:, :3] - batch.color) ** 2).mean(-1, keepdim=True)
-    if color.shape[-1] > 3 and batch.maps is not None:
-        error = error + ((color[:, 3:] - batch.maps) ** 2).mean(-1, keepdim=True)
-    return (error * batch.weight).sum()
 
 
 def useful_pixels(views: Views) -> tuple[Int[Tensor, "p"], Float[Tensor, "2 q"] | None]:
@@ -225,58 +213,11 @@ def allowed(hull: Bool[Tensor, "x y z"] | None, field: VoxelField) -> Bool[Tenso
 def roughness(
     table: Float[Tensor, "v c"], touched: Int[Tensor, "u"], shape: tuple[int, int, int]
 ) -> Float[Tensor, "u c"]:
-    """How far each row lies above the mean of its six neighbours: the gradient of half their squared differences / 6."""
+    """How far each row lies above the mean of its six neighbours: the gradient of their squared differences / 12."""
     sx, sy = shape[1] * shape[2], shape[2]
     offsets = torch.tensor([1, -1, sy, -sy, sx, -sx], device=table.device)
     around = (touched[:, None] + offsets).clamp(0, len(table) - 1)
     return table.index_select(0, touched) - embedding_bag(around, table, mode="mean")
-
-
-def held_out_psnr(
-    field: VoxelField, views: Views, framing: Framing, background: Float[Tensor, "c"] | None, config: VoxelConfig
-) -> float | None:
-    """The mean PSNR over up to ``eval_views`` held-out views, or None if there are none.
-
-    Of large photos only a regular grid of pixels is measured: an estimate for the way. The report measures all.
-    """
-    if not views.held_out:
-        return None
-    count = min(config.eval_views, len(views.held_out))
-    stride = 1
-    while count * (views.camera.height // stride) * (views.camera.width // stride) > EVAL_PIXELS:
-        stride += 1
-    values = []
-    for i in (views.held_out[k * len(views.held_out) // count] for k in range(count)):
-        color = see(field, views, i, stride, framing, background, config)
-        usable = slice(None) if views.valid is None else views.valid[i, ::stride, ::stride].flatten()
-        truth = views.color(i)[::stride, ::stride].reshape(-1, 1, 3)
-        values.append(metrics.psnr(color.reshape(-1, 1, 3)[usable], truth[usable]))
-    return float(torch.stack(values).mean())
-
-
-def preview(
-    field: VoxelField, views: Views, framing: Framing, background: Float[Tensor, "c"] | None, config: VoxelConfig
-) -> Float[Tensor, "h w 3"]:
-    """One view as it is learned so far, beside the truth; a held-out one if there is one."""
-    i = (views.held_out or tuple(views.train))[0]
-    stride = max(1, max(views.camera.height, views.camera.width) // 256)
-    color = see(field, views, i, stride, framing, background, config)
-    return torch.cat([color, views.color(i)[::stride, ::stride]], 1).clamp(0, 1).cpu()
-
-
-def see(
-    field: VoxelField,
-    views: Views,
-    i: int,
-    stride: int,
-    framing: Framing,
-    background: Float[Tensor, "c"] | None,
-    config: VoxelConfig,
-) -> Float[Tensor, "h w 3"]:
-    """The colours of view ``i`` at every ``stride``-th pixel of both axes."""
-    rays = image_rays(views.camera[i])
-    rays = Rays(rays.origins[::stride, ::stride], rays.directions[::stride, ::stride])
-    return picture(field, rays, framing, background, config.step).color[..., :3]
 
 
 def save(

@@ -6,7 +6,8 @@ that a colour can change with the viewing direction. Between vertices both are i
     sigma = softplus(raw - shift) / voxel        color = sigmoid(sum_k c_k Y_k(direction))
 
 Activating *after* interpolation lets a cell hold a sharp surface (Sun et al., "Direct voxel grid optimization", 2022).
-Density is measured per voxel, so that a grid of twice the resolution starts as opaque as the one it came from.
+Density is measured per voxel, so that fog of a given raw density is as thick to the grid wherever, and however fine,
+it is.
 
 **Unbounded scenes** use the same grid on contracted space (``encodings.contract``): the core cube keeps its shape in
 the middle half of the grid, and the world beyond it, to infinity, is squeezed into the rest. One field then serves an
@@ -18,7 +19,7 @@ works on it unchanged. Steps along a ray grow in the same proportion, so that ea
 from __future__ import annotations
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import interpolate, max_pool3d, softplus
 
@@ -88,13 +89,25 @@ class VoxelField(nn.Module):
         position = self.position(points.reshape(-1, 3))
         inside = self.occupied_at(position)
         rows, share = corners(position, self.shape)
-        sigma = self.sigma(blend(self.density, rows, share)[:, 0]) * inside
+        sigma = self.sigma(position, rows, share) * inside
         color = self.shade(blend(self.color, rows, share), directions.reshape(-1, 3))
         return color.reshape(*points.shape[:-1], self.channels), sigma.reshape(points.shape[:-1])
 
-    def sigma(self, raw: Float[Tensor, "*m"]) -> Float[Tensor, "*m"]:
-        """Density per unit length from its raw value."""
-        return softplus(raw - SHIFT) / self.voxel
+    def sigma(
+        self, position: Float[Tensor, "m 3"], rows: Int[Tensor, "m 8"], share: Float[Tensor, "m 8"]
+    ) -> Float[Tensor, "m"]:
+        """Density per unit length at positions whose corners are known.
+
+        The vertices hold density per voxel, and voxels grow with distance in an unbounded scene, by 1 / (2 - |x|)^2 for
+        contracted x. Its outermost cells reach to infinity and are opaque, so that every ray ends somewhere.
+        """
+        dense = softplus(blend(self.density, rows, share)[:, 0] - SHIFT)
+        if self.unbounded:
+            cells = torch.tensor(self.shape, device=position.device) - 1
+            from_edge = 4 * torch.minimum(position, cells - position) / cells
+            dense = dense * from_edge.amin(-1).clamp(0, 1) ** 2
+            dense = torch.where((from_edge < 4 / cells).any(-1), 1.0, dense)
+        return dense / self.voxel
 
     def shade(self, coefficients: Float[Tensor, "m k"], directions: Float[Tensor, "m 3"]) -> Float[Tensor, "m c"]:
         """Colours seen from unit ``directions``."""
@@ -119,7 +132,7 @@ class VoxelField(nn.Module):
         dense = max_pool3d(per_voxel, 2, 1) > OCCUPIED
         self.occupied = max_pool3d(dense.float(), 3, 1, 1)[0, 0] > 0
         if self.unbounded:
-            # The outermost cells reach to infinity. They are always asked, so that every ray ends somewhere.
+            # What lies at infinity is always asked for.
             for axis in range(3):
                 self.occupied.select(axis, 0).fill_(True)
                 self.occupied.select(axis, -1).fill_(True)
@@ -163,18 +176,16 @@ def distances(
         count = int(torch.clamp((far - near).max() / length, min=1)) + 1
         t = near + (torch.arange(count, device=device) + shift) * length
         return t, torch.where(t < far, length, 0.0)
-    # Distance contracts as space does: s = t up to the core's radius, then 2 - radius/t, of which each step takes as much.
-    core, first = framing.radius, framing.near / framing.radius
-    first = first if first < 1 else 2 - 1 / first
-    length = step * field.voxel / core
-    count = int((2 - first) / length) + 1
-    edges = first + (torch.arange(count + 1, device=device) + shift - 0.5) * length
-    edges = edges.clamp(first, 2 - 1e-3).expand(len(rays.origins), -1)
-    t = core * torch.where(edges < 1, edges, 1 / (2 - edges))
-    delta = t[:, 1:] - t[:, :-1]
-    # What stands in the last voxel stands at infinity, and stops all light that gets there.
-    delta = torch.where((t[:, 1:] == t[:, -1:]) & (delta > 0), volume.OPAQUE, delta)
-    return (t[:, 1:] + t[:, :-1]) / 2, delta
+    # A ray is contracted as space is, about its point nearest to the centre; steps are even on the contracted ray.
+    middle = ((framing.center - rays.origins) * rays.directions).sum(-1, keepdim=True)
+    offset = (rays.origins + middle * rays.directions - framing.center).norm(dim=-1, keepdim=True)
+    unit = offset.clamp_min(framing.radius)
+    first = encodings.contract((framing.near - middle) / unit)
+    length = step * field.voxel / framing.radius
+    count = int((2 - float(first.min())) / length) + 1
+    edges = (first + (torch.arange(count + 1, device=device) + shift - 0.5) * length).clamp(max=2 - 1e-3)
+    t = middle + unit * encodings.uncontract(torch.maximum(edges, first)[..., None])[..., 0]
+    return (t[:, 1:] + t[:, :-1]) / 2, t[:, 1:] - t[:, :-1]
 
 
 def march(
@@ -199,17 +210,20 @@ def march(
         # Each ray's samples, moved up to the front of a row: most rays meet few occupied cells.
         counts = torch.bincount(ray, minlength=len(rays.origins))
         slot = torch.arange(len(ray), device=ray.device) - (counts.cumsum(0) - counts)[ray]
-        rows, share = corners(position[ray, sample], field.shape)
+        position = position[ray, sample]
+        rows, share = corners(position, field.shape)
         empty = t.new_zeros(len(rays.origins), max(1, int(counts.max())))
         delta = empty.index_put((ray, slot), delta)
-        sigma = empty.index_put((ray, slot), field.sigma(blend(field.density, rows, share)[:, 0]))
+        sigma = empty.index_put((ray, slot), field.sigma(position, rows, share))
         reached = volume.transmittance(sigma, delta)[ray, slot] > VISIBLE
         ray, slot, t, rows, share = ray[reached], slot[reached], t[reached], rows[reached], share[reached]
-    sigma = empty.index_put((ray, slot), field.sigma(blend(field.density, rows, share)[:, 0]))
+        position = position[reached]
+    sigma = empty.index_put((ray, slot), field.sigma(position, rows, share))
     w = volume.weights(sigma, delta)[ray, slot]
     shown = w.detach() > VISIBLE
     color = field.shade(blend(field.color, rows[shown], share[shown]), rays.directions[ray[shown]])
-    return volume.composite_packed(w[shown], color, t[shown], ray[shown], len(rays.origins), background)
+    seen = volume.composite_packed(w[shown], color, t[shown], ray[shown], len(rays.origins), background)
+    return volume.split_extra(seen)
 
 
 @torch.no_grad()
@@ -221,12 +235,9 @@ def picture(
     step: float = 1.0,
 ) -> Rendered:
     """What ``field`` looks like along a grid of rays [h, w], deterministic; memory stays bounded at any size."""
-    flat, grid = rays.reshape(-1), rays.origins.shape[:-1]
+    flat, grid = rays.reshape(-1), tuple(rays.origins.shape[:-1])
     at_once = 8192 if rays.origins.device.type == "cpu" else 2**17
     parts = [
         march(field, flat[i : i + at_once], framing, background, step) for i in range(0, len(flat.origins), at_once)
     ]
-    color, depth, alpha = (
-        torch.cat([getattr(part, name) for part in parts]).reshape(*grid, -1) for name in ("color", "depth", "alpha")
-    )
-    return Rendered(color, depth, alpha)
+    return volume.join(parts, grid)
