@@ -42,6 +42,16 @@ def test_pixels_are_the_same_at_every_size():
     assert off.median(0).values.abs().max() < 0.05
 
 
+@pytest.mark.parametrize(("width", "height"), [(100, 80), (320, 200), (900, 700)])
+def test_a_blob_is_found_at_its_place(width, height):
+    """Absolutely: an offset common to both photos of a pair would bend every ray."""
+    y, x = torch.meshgrid(torch.arange(height) + 0.5, torch.arange(width) + 0.5, indexing="ij")
+    place = torch.tensor([0.43 * width + 0.3, 0.55 * height - 0.2])
+    blob = torch.exp(-((x - place[0]) ** 2 + (y - place[1]) ** 2) / (2 * (0.02 * width) ** 2))
+    at, _ = matching.keypoints((0.2 + 0.6 * blob)[..., None].expand(-1, -1, 3).contiguous())
+    assert float((at - place).norm(dim=-1).min()) < 0.13 / min(4, matching.WORKING_SIZE / width)
+
+
 def test_a_blank_photo_has_no_keypoints():
     at, descriptors = matching.keypoints(torch.ones(60, 80, 3))
     assert at.shape == (0, 2)

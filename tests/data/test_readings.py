@@ -75,7 +75,7 @@ def test_every_renaming_of_the_axes_is_undone_by_just_one_reading(world):
 
 def test_the_likeliest_mistakes_come_first(world):
     names = [reading.name for reading in pose_readings(world[0])]
-    assert names[:3] == ["with y and z flipped", "inverted", "inverted, with y and z flipped"]
+    assert names[:4] == ["with y and z flipped", "inverted", "inverted, with y and z flipped", "with LLFF axes"]
     assert len(names) == 47 + 48 + 2
 
 

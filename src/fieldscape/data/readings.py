@@ -43,6 +43,8 @@ NAMED_AXES = {
 }
 """Mistakes that people make, by the columns of the given rotation that are the true (right, down, forward)."""
 
+LIKELIEST = ("with y and z flipped", "inverted", "inverted, with y and z flipped", "with LLFF axes")
+
 
 @dataclass(frozen=True)
 class Reading:
@@ -90,8 +92,7 @@ def pose_readings(camera: Camera) -> list[Reading]:
             replace(camera, pose=turned),
         )
     )
-    likely = ["with y and z flipped", "inverted", "inverted, with y and z flipped"]
-    return sorted(readings, key=lambda r: likely.index(r.name) if r.name in likely else len(likely))
+    return sorted(readings, key=lambda r: LIKELIEST.index(r.name) if r.name in LIKELIEST else len(LIKELIEST))
 
 
 def signed_axes() -> Iterator[tuple[str, Float[Tensor, "4 4"]]]:
@@ -133,9 +134,9 @@ def lens_readings(camera: Camera) -> list[Reading]:
 
 
 def scaled_pose_readings(camera: Camera) -> list[Reading]:
-    """Every reading of the poses, each with 1/8 to 8 times the focal length."""
+    """The likeliest readings of the poses, each with 1/8 to 8 times the focal length."""
     readings = []
-    for pose in pose_readings(camera):
+    for pose in pose_readings(camera)[: len(LIKELIEST)]:
         for factor in (0.125, 0.25, 0.5, 2.0, 4.0, 8.0):
             name = f"{pose.name} and {factor:g} times the focal length"
             advice = f"{pose.advice} Then, multiply the focal length by {factor:g}."
