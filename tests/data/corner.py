@@ -60,3 +60,13 @@ def write(folder: Path, count: int = 8) -> torch.Tensor:
     for i, pose in enumerate(true):
         Image.fromarray(photo(pose, papers)).save(folder / f"{i:02d}.png")
     return true
+
+
+def write_panorama(folder: Path, count: int = 5) -> None:
+    """Photos from one place, the camera only turning: they hold no parallax."""
+    papers = [wallpaper(axis) for axis in range(3)]
+    angle = torch.linspace(0.55, 1.0, count)
+    target = torch.stack([2 - 2 * angle.cos(), 2 - 2 * angle.sin(), torch.full((count,), 0.8)], -1)
+    eye = torch.tensor([2.0, 2.0, 1.0]).expand(count, 3)
+    for i, pose in enumerate(cameras.look_at(eye, target, torch.tensor([0.0, 0.0, 1.0]))):
+        Image.fromarray(photo(pose, papers)).save(folder / f"{i:02d}.png")

@@ -57,6 +57,7 @@ def test_cameras_of_bare_photos_are_found(solved):
     on_walls = (scale * (views.points - views.camera.position[0]) @ rotation.T + true[0, :3, 3]).abs().amin(-1)
     assert len(views.points) > 100
     assert on_walls.median() < 0.01
+    assert len(views.notes) == 1
     assert views.notes[0].startswith(f"placed {COUNT} of {COUNT} photos; mean reprojection error 0.")
 
 
@@ -153,6 +154,13 @@ def test_nothing_in_common_is_said_plainly(tmp_path):
 
 
 @needs_pycolmap
+def test_a_camera_that_only_turned_is_said_plainly(tmp_path):
+    """Five narrow photos fit a flat scene as well, with another focal length: nothing in them tells the two apart."""
+    corner.write_panorama(tmp_path)
+    assert any("only turned" in note for note in photos.read(tmp_path, ReadOptions(), quiet=True).notes)
+
+
+@needs_pycolmap
 def test_blank_photos_are_said_plainly(tmp_path):
     for i in range(4):
         Image.new("RGB", (200, 150), (100, 100 + i, 90)).save(tmp_path / f"{i}.png")
@@ -166,7 +174,7 @@ def test_blank_photos_are_said_plainly(tmp_path):
     [
         ("import os; os.abort()", "stopped with an error"),
         ("raise RuntimeError('inside')", "stopped with an error"),
-        ("print('@fieldscape {\"failure\": \"the reason\"}')", "the reason"),
+        ('print(\'@fieldscape {"failure": "the reason"}\')', "the reason"),
     ],
 )
 def test_a_crash_of_native_code_is_a_sentence(tmp_path, monkeypatch, script, message):
@@ -222,7 +230,7 @@ def test_old_pycolmap_is_named(tmp_path, monkeypatch):
 def found(**changed):
     usual = {
         "placed": ["a", "b"], "points": 3912, "error": 0.424, "parallax": 9.0, "agreed": 0.998, "groups": 1,
-        "repairs": 0,
+        "repairs": 0, "flat": False,
         "effort": sfm_process.USUAL.words, "tries": 1, "left_out": [], "seconds": 12.3,
     }  # fmt: skip
     return {**usual, **changed}
@@ -233,9 +241,10 @@ def test_reports_are_plain():
         "placed 2 of 2 photos; mean reprojection error 0.42 px; 3,912 points; 99.8% of all matches agree; found in 12 s"
     ]
     said = photos.report(
-        found(left_out=list("cdefghi"), repairs=1, parallax=1.25, groups=2, effort=sfm_process.LAX.words), 9
+        found(left_out=list("cdefghi"), repairs=1, flat=True, parallax=1.25, groups=2, effort=sfm_process.LAX.words), 9
     )
-    for words in ("left out: c, d, e, f, g and 2 more", "tried again", "mended", "1.2 degrees", "2 groups"):
+    expected = ("left out: c, d, e, f, g and 2 more", "tried again", "mended", "1.2 degrees", "only turned", "2 groups")
+    for words in expected:
         assert any(words in line for line in said)
 
 

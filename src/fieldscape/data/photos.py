@@ -97,6 +97,11 @@ def report(found: dict[str, Any], count: int) -> list[str]:
             f"the photos fall into {found['groups']} groups whose places contradict each other: part of the cameras are"
             " probably wrong (repeated patterns, or things that moved between photos)"
         )
+    if found["flat"]:
+        said.append(
+            "most pairs of photos look like a flat scene, or like a camera that only turned: unless the scene is flat,"
+            " the cameras are wrong; step aside between photos"
+        )
     if found["parallax"] < LITTLE_PARALLAX:
         said.append(
             f"the camera hardly moved sideways (median parallax {found['parallax']:.1f} degrees), so depth is uncertain"

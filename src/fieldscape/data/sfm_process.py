@@ -39,6 +39,9 @@ KEY = 40
 RETRY_ALL_PAIRS = 250
 """Up to so many photos, the last try compares every pair after all."""
 
+MAX_START_SECONDS = 60.0
+"""For finding two photos to start from. It takes a second where there are such, and an hour where there are none."""
+
 REPAIRS = 3
 """Rounds of mapping again without the joints that contradict more matches than they explain."""
 
@@ -91,14 +94,16 @@ def main() -> None:
         best = max(tries, key=Try.rank, default=None)
         if best is not None and best.groups == 1 and best.placed >= ENOUGH * count:
             break
+        if best is None and effort is THOROUGH and mostly_flat(_database(job, USUAL)):
+            break  # more features from the same place do not show depth either
         tries += attempt(job, replace(effort, moving=best is not None and best.effort.moving))
     best = max(tries, key=Try.rank, default=None)
     if best is None:
-        send(failure=why_nothing(_database(job, THOROUGH), count))
+        send(failure=why_nothing(_database(job, USUAL), count))
         return
     best = replace(best, model=centered(best.model, job["threads"]) if job["shared"] else best.model)
     best.model.write_binary(job["out"])
-    send(result=summary(best, len(tries)))
+    send(result={**summary(best, len(tries)), "flat": mostly_flat(_database(job, best.effort))})
 
 
 def attempt(job: dict[str, Any], effort: Effort) -> list[Try]:
@@ -155,9 +160,7 @@ def extract(job: dict[str, Any], effort: Effort, database: Path) -> None:
     # took one photo only gets one term.
     reader.camera_model = "RADIAL" if job["shared"] else "SIMPLE_RADIAL"
     mode = pycolmap.CameraMode.SINGLE if job["shared"] else pycolmap.CameraMode.AUTO
-    pycolmap.extract_features(
-        str(database), job["folder"], job["names"], mode, reader, options, pycolmap.Device.cpu
-    )
+    pycolmap.extract_features(str(database), job["folder"], job["names"], mode, reader, options, pycolmap.Device.cpu)
 
 
 def match(job: dict[str, Any], effort: Effort, database: Path) -> None:
@@ -224,10 +227,14 @@ def mapped(job: dict[str, Any], effort: Effort, database: Path) -> list[Try]:
             done[0] += 1
             send(done=done[0])
 
+        token = pycolmap.CancellationToken()
+        start = threading.Timer(MAX_START_SECONDS, token.cancel)
+        start.start()
         models = pycolmap.incremental_mapping(
             str(database), job["folder"], str(folder), mapping_options(job["threads"], effort.lax),
-            next_image_callback=one_more,
+            initial_image_pair_callback=start.cancel, next_image_callback=one_more, cancellation_token=token,
         )  # fmt: skip
+        start.cancel()
         if not models:
             return tries
         model = max(models.values(), key=lambda each: (each.num_reg_images(), each.num_points3D()))
@@ -344,16 +351,33 @@ def parallax(model: Any) -> float:
     return float(np.median(widest)) if widest else 0.0
 
 
+def fitting_pairs(database: Path) -> list[Any]:
+    """The geometries of the pairs with enough matches."""
+    import pycolmap
+
+    connection = pycolmap.Database.open(str(database))
+    _, geometries = connection.read_two_view_geometries()
+    connection.close()
+    return [geometry for geometry in geometries if len(geometry.inlier_matches) >= MIN_MATCHES]
+
+
+def mostly_flat(database: Path) -> bool:
+    """Whether most pairs are explained by a homography: no parallax, as from a camera that only turned."""
+    import pycolmap
+
+    kinds = pycolmap.TwoViewGeometryConfiguration
+    fitting = fitting_pairs(database)
+    return sum(each.config in (kinds.PANORAMIC, kinds.PLANAR_OR_PANORAMIC) for each in fitting) > len(fitting) / 2
+
+
 def why_nothing(database: Path, count: int) -> str:
     """What most probably went wrong, and what to do, where no model came out."""
     import pycolmap
 
     connection = pycolmap.Database.open(str(database))
-    features, (_, geometries) = connection.num_keypoints(), connection.read_two_view_geometries()
+    features = connection.num_keypoints()
     connection.close()
-    kinds = pycolmap.TwoViewGeometryConfiguration
-    flat = (kinds.PANORAMIC, kinds.PLANAR_OR_PANORAMIC)
-    fitting = [geometry for geometry in geometries if len(geometry.inlier_matches) >= MIN_MATCHES]
+    fitting = fitting_pairs(database)
     if features < 100 * count:
         return (
             f"the photos show too little detail ({features // max(1, count)} features a photo). Take sharp photos of"
@@ -361,13 +385,13 @@ def why_nothing(database: Path, count: int) -> str:
         )
     if not fitting:
         return "no two photos show the same things. Take photos that overlap by two thirds"
-    if sum(geometry.config in flat for geometry in fitting) > len(fitting) / 2:
+    if mostly_flat(database):
         return (
             "the photos seem to be taken from one place, the camera only turned. Step aside between photos: depth can"
             " be seen only from several places"
         )
     return (
-        f"too few photos overlap enough ({len(fitting)} of {count * (count - 1) // 2} pairs match). Take more photos,"
+        f"too few photos overlap enough ({len(fitting)} pairs of {count} photos match). Take more photos,"
         " each overlapping the next by two thirds, stepping aside between them"
     )
 
