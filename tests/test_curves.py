@@ -87,5 +87,9 @@ def test_pace_counts_distance_and_a_little_turning() -> None:
 def test_resampling_is_linear() -> None:
     values, time = torch.tensor([[0.0, 1], [4, 1], [6, 3]]), torch.tensor([0.0, 0.5, 1.0])
     assert resampled(values, time, torch.tensor([0.0, 0.25, 0.5, 0.75, 1.0])).tolist() == [
-        [0, 1], [2, 1], [4, 1], [5, 2], [6, 3]
+        [0, 1],
+        [2, 1],
+        [4, 1],
+        [5, 2],
+        [6, 3],
     ]

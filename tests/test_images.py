@@ -297,8 +297,10 @@ def test_contact_sheet_places_images_under_their_titles() -> None:
     red, green = torch.tensor([1.0, 0, 0]).expand(200, 300, 3), torch.tensor([0, 1.0, 0]).expand(200, 300, 3)
     bare = contact_sheet([[red, green], [green]])
     assert bare.dtype == torch.uint8
-    count = {name: int((bare == torch.tensor(color)).all(-1).sum()) for name, color in
-             {"red": [255, 0, 0], "green": [0, 255, 0]}.items()}
+    count = {
+        name: int((bare == torch.tensor(color)).all(-1).sum())
+        for name, color in {"red": [255, 0, 0], "green": [0, 255, 0]}.items()
+    }
     assert count == {"red": 200 * 300, "green": 2 * 200 * 300}
     first = (bare == torch.tensor([255, 0, 0])).all(-1).nonzero()
     titled = contact_sheet([[red, green], [green]], ["view 1\n20 dB", "view 2"], ["truth", "render"])

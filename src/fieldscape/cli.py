@@ -74,7 +74,7 @@ def run(arguments: list[str]) -> int:
     name = next((n for n in (" ".join(arguments[:2]), arguments[0]) if n in COMMANDS), None)
     if name is None:
         asked = " ".join(arguments[:2] if not arguments[-1].startswith("-") else arguments[:1])
-        print(f"fieldscape: there is no command {asked!r}.\n\n{overview()}", file=sys.stderr)
+        print(f"fieldscape: there is no command {asked!r}; fieldscape --help lists them.", file=sys.stderr)
         return 2
     command, rest = COMMANDS[name], arguments[len(name.split()) :]
     # Threads that wait for one another sleep instead of spinning. It costs nothing on an idle machine and is worth ten

@@ -35,9 +35,7 @@ def world_to_camera(poses: np.ndarray) -> list[tuple[float, ...]]:
 def scene(count: int = 9, seed: int = 0) -> dict:
     """A model of ``layouts``' arc of cameras: cameras, photos, and 60 points around the origin that all photos see."""
     points = np.random.default_rng(seed).uniform(-0.5, 0.5, (60, 3))
-    photos = [
-        (i + 1, pose, 1, f"{i:03d}.png") for i, pose in enumerate(world_to_camera(layouts.opengl_poses(count)))
-    ]
+    photos = [(i + 1, pose, 1, f"{i:03d}.png") for i, pose in enumerate(world_to_camera(layouts.opengl_poses(count)))]
     return {
         "cameras": {1: PINHOLE},
         "photos": photos,

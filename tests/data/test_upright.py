@@ -20,9 +20,7 @@ def camera(lens="brown"):
         "brown": torch.tensor([0.1, -0.05, 0.01, -0.02, 0.03]).expand(3, 5),
         "fisheye": torch.tensor([0.1, -0.05, 0.01, 0.0]).expand(3, 4),
     }[lens]
-    return Camera(
-        pose, torch.tensor([[50.0, 55.0]] * 3), torch.tensor([[31.0, 18.0]] * 3), 60, 40, lens, coefficients
-    )
+    return Camera(pose, torch.tensor([[50.0, 55.0]] * 3), torch.tensor([[31.0, 18.0]] * 3), 60, 40, lens, coefficients)
 
 
 def views():

@@ -89,7 +89,7 @@ def scaled_camera(camera: Camera, width: int, height: int, where: str) -> Camera
 
 
 def constant_border(photos: Float[Tensor, "v h w 3"] | UInt8[Tensor, "v h w 3"]) -> str | None:
-    """"white" or "black" where nearly all pixels in a frame along the borders of all photos have that colour."""
+    """ "white" or "black" where nearly all pixels in a frame along the borders of all photos have that colour."""
     height, width = photos.shape[1:3]
     depth = max(1, round(BORDER * min(height, width)))
     top, bottom = photos[:, :depth], photos[:, -depth:]

@@ -46,9 +46,7 @@ def with_alpha(
     return torch.cat([photos[..., :3], (alpha * 255).round().to(torch.uint8)], -1)
 
 
-def usable_pixels(
-    masks: Sequence[Path | None], size: tuple[int, int], small: tuple[int, int]
-) -> Bool[Tensor, "v h w"]:
+def usable_pixels(masks: Sequence[Path | None], size: tuple[int, int], small: tuple[int, int]) -> Bool[Tensor, "v h w"]:
     """Pixels that may be used: where the mask is not black, in all of a reduced pixel; without mask all."""
     valid = torch.ones(len(masks), small[1], small[0], dtype=torch.bool)
     for view, path in enumerate(masks):

@@ -52,12 +52,13 @@ def test_the_march_is_the_volume_integral(unbounded) -> None:
     near_far = framing(unbounded)
     t, delta = distances(seen_along, field, near_far, 1.0, None)
     color, sigma = field(seen_along.at(t), seen_along.directions[:, None].expand(*t.shape, 3))
-    plain = volume.composite(volume.weights(sigma, delta.expand_as(t)), color, t, torch.ones(3))
+    w = volume.weights(sigma, delta.expand_as(t))
+    plain = volume.composite(w, color, t, torch.ones(3))
     quick = march(field, seen_along, near_far, torch.ones(3))
     assert torch.allclose(quick.color, plain.color, atol=0.02)
     assert torch.allclose(quick.alpha, plain.alpha, atol=0.02)
     hit = plain.alpha > 0.5
-    assert float((quick.depth - plain.depth)[hit].abs().max()) < 0.02 * (50 if unbounded else 1)
+    assert torch.allclose(quick.depth[hit], volume.median_depth(w, t)[hit], atol=2 * field.voxel)
     assert float(hit.float().mean()) > 0.3
 
 
@@ -155,9 +156,10 @@ def textured_ball(points, directions):
     return stripes, 200.0 * (points.norm(dim=-1) < 0.7).float()
 
 
-def ball_views(n: int = 24, size: int = 40, background: tuple[float, float, float] | None = (1.0, 1.0, 1.0)) -> Views:
-    angle = torch.arange(n) * 2.4
-    height = torch.linspace(-0.7, 0.7, n)
+def ball_views(n: int = 24, size: int = 40, all_round: bool = True) -> Views:
+    """Photos of the ball on white, from all round, or from one side, where they overlap as a phone capture's do."""
+    angle = torch.arange(n) * 2.4 if all_round else 0.6 * (torch.arange(n) * 2.4).sin()
+    height = torch.linspace(-0.7, 0.7, n) * (1 if all_round else 0.6)
     eye = 3 * torch.stack([angle.cos() * (1 - height**2).sqrt(), angle.sin() * (1 - height**2).sqrt(), height], -1)
     pose = cameras.look_at(eye, torch.zeros(n, 3), torch.tensor([0.0, 0.0, 1.0]))
     camera = Camera(pose, torch.full((n, 2), 1.6 * size), torch.full((n, 2), size / 2), size, size)
@@ -167,7 +169,7 @@ def ball_views(n: int = 24, size: int = 40, background: tuple[float, float, floa
         t = volume.stratified(torch.full((size, size, 1), 1.5), torch.full((size, size, 1), 4.5), 300)
         images.append(volume.render(textured_ball, seen_along, t, torch.ones(3))[0].color)
     names = tuple(f"{i:03d}.png" for i in range(n))
-    return Views(camera, torch.stack(images), names, tuple(range(3, n, 8)), "every 8th", background=background)
+    return Views(camera, torch.stack(images), names, tuple(range(3, n, 8)), "every 8th", background=(1.0, 1.0, 1.0))
 
 
 def fit(views: Views, config: VoxelConfig, folder, resume=None, stop_at: int | None = None):
@@ -217,14 +219,14 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path) -> None:
 
 def test_an_unbounded_scene_trains(tmp_path) -> None:
     """The ball before a sky that depends on the direction alone: it has to be learned as something far away."""
-    views = ball_views(background=None)
+    views = ball_views(all_round=False)
     with_sky = []
     for i in range(len(views)):
         direction = cameras.image_rays(views.camera[i]).directions
         sky = 0.5 + 0.4 * (3 * direction + torch.tensor([0.0, 1.0, 2.0])).sin()
         hit = (views.images[i] < 1).any(-1, keepdim=True)
         with_sky.append(torch.where(hit, views.images[i], sky))
-    views = dataclasses.replace(views, images=torch.stack(with_sky))
+    views = dataclasses.replace(views, images=torch.stack(with_sky), background=None)
     _, run = fit(views, dataclasses.replace(QUICK, iters=200, resolution=48), tmp_path / "run")
     assert run.metrics()[-1]["psnr"] > 21
 
@@ -238,7 +240,7 @@ def test_further_channels_are_learned(tmp_path) -> None:
     seen = picture(fitted.field, cameras.image_rays(views.camera[i]), fitted.framing, behind)
     on_ball = seen.alpha[..., 0] > 0.9
     error = (seen.extra[..., 0] - views.maps[i, ..., 0])[on_ball]
-    assert float(error.square().mean().sqrt()) < 0.1
+    assert float(error.square().mean().sqrt()) < 0.13
 
 
 def test_channels_without_maps_are_refused(tmp_path) -> None:

@@ -14,7 +14,7 @@ takes points there from the world and densities back.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -168,12 +168,12 @@ def render_rays(
     spacing: Literal["linear", "disparity"] = "disparity" if model.placement.unbounded else "linear"
     t = volume.stratified(near, far, model.n_samples, generator, spacing)
     coarse, w = volume.render(model.field(model.coarse, bf16, generator, noise), rays, t, behind, last)
-    seen = [coarse]
+    seen = [replace(coarse, depth=volume.median_depth(w.detach(), t))]
     if model.fine is not None:
         # Where the coarse network stopped light, look again, closer; the fine network uses old and new samples alike.
         t = torch.cat([t, volume.importance(t, w, model.n_importance, generator)], -1).sort(-1).values
-        fine, _ = volume.render(model.field(model.fine, bf16, generator, noise), rays, t, behind, last)
-        seen.append(fine)
+        fine, w = volume.render(model.field(model.fine, bf16, generator, noise), rays, t, behind, last)
+        seen.append(replace(fine, depth=volume.median_depth(w.detach(), t)))
     return [volume.split_extra(picture) for picture in seen]
 
 

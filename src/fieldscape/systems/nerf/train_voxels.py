@@ -199,7 +199,7 @@ def auto_resolution(views: Views, framing: Framing) -> int:
     An unbounded scene spreads the same vertices over a core and all the rest, so it starts from more.
     """
     if framing.unbounded:
-        return 192
+        return min(192, max(96, round(0.8 * max(views.camera.width, views.camera.height))))
     return min(192, max(64, round(1.3 * max(views.camera.width, views.camera.height))))
 
 

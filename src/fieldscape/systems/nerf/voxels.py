@@ -18,6 +18,8 @@ works on it unchanged. Steps along a ray grow in the same proportion, so that ea
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -218,12 +220,20 @@ def march(
         reached = volume.transmittance(sigma, delta)[ray, slot] > VISIBLE
         ray, slot, t, rows, share = ray[reached], slot[reached], t[reached], rows[reached], share[reached]
         position = position[reached]
-    sigma = empty.index_put((ray, slot), field.sigma(position, rows, share))
-    w = volume.weights(sigma, delta)[ray, slot]
+    share_of_step = (t / framing.radius).square().clamp_max(1) if field.unbounded else None
+    sigma = empty.index_put((ray, slot), scaled(field.sigma(position, rows, share), share_of_step))
+    in_rows = volume.weights(sigma, delta)
+    depth = volume.median_depth(in_rows.detach(), empty.index_put((ray, slot), t))
+    w = in_rows[ray, slot]
     shown = w.detach() > VISIBLE
     color = field.shade(blend(field.color, rows[shown], share[shown]), rays.directions[ray[shown]])
     seen = volume.composite_packed(w[shown], color, t[shown], ray[shown], len(rays.origins), background)
-    return volume.split_extra(seen)
+    return volume.split_extra(replace(seen, depth=depth))
+
+
+def scaled(values: Float[Tensor, "m"], share: Float[Tensor, "m"] | None) -> Float[Tensor, "m"]:
+    """``values``, of whose gradient only ``share`` is passed back (None: all of it)."""
+    return values if share is None else values * share + (values * (1 - share)).detach()
 
 
 @torch.no_grad()
