@@ -1,4 +1,4 @@
-"""The same as `fieldscape make rooms`, `nerf fit` and `render`, from Python: a room, a field, a picture from a new place.
+"""What `make rooms`, `nerf fit` and `render` do, from Python: a room, a field, a picture.
 
 python examples/01_fit_in_python.py OUT [SECONDS]
 """

@@ -19,7 +19,7 @@ from fieldscape.types import Rendered, Views
 
 @dataclass(frozen=True)
 class Quality:
-    """psnr in dB, ssim, the views measured, and which (split); depth_error: median relative error, if depth is known."""
+    """psnr in dB, ssim, how many views, and which (split); depth_error: median relative error, if depth is known."""
 
     psnr: float
     ssim: float

@@ -114,8 +114,9 @@ class Rays:
 class Rendered:
     """What a scene looks like along rays.
 
-    color: linear blend of what the ray met and the background.  depth: distance along the ray to what it met, 0 where it
-    met nothing: the mean, which is differentiable, or the median, which no haze behind a surface moves.  alpha: the share of light stopped, 0..1.  extra: further channels of the field, if any.
+    color: linear blend of what the ray met and the background.  depth: distance along the ray to what it met, 0 where
+    it met nothing: the mean, which is differentiable, or the median, which haze behind a surface does not move.
+    alpha: the share of light stopped, 0..1.  extra: further channels of the field, if any.
     """
 
     color: Float[Tensor, "*b c"]
