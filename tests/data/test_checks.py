@@ -133,6 +133,25 @@ def test_a_room_seen_from_its_middle_passes():
     assert "OpenGL axes" in wrong[0][0].advice
 
 
+@pytest.mark.parametrize(
+    ("noise", "factor", "level", "about"),
+    [
+        (0.1, 1.0, "ok", "poses against photos"),
+        (0.1, 4.0, "warning", "poses against photos"),  # the error less than trebles, but in every pair
+        (1.0, 1.0, "unknown", "focal length"),
+        (1.0, 4.0, "unknown", "focal length"),
+    ],
+)
+def test_a_focal_length_is_never_confirmed_by_photos_that_cannot_tell(camera, noise, factor, level, about):
+    """Of a small object on an exact orbit, even four times the focal length hides in the noise."""
+    orbit = posed(camera, look_at(camera.position, torch.zeros(18, 3), torch.tensor([0.0, 0.0, 1.0])))
+    found = posed_world.matches(orbit, POINTS, noise=noise, reach=2)
+    findings, _ = against_photos(posed_world.views(replace(orbit, focal=factor * orbit.focal)), found)
+    assert (findings[-1].level, findings[-1].what) == (level, about)
+    if level == "warning":
+        assert "multiply it by about 0.25" in findings[0].advice
+
+
 def test_poses_a_little_off_pass(camera, matched):
     findings, _ = against_photos(posed_world.views(posed_world.turned(camera, 0.1)), matched)
     assert findings[0].level == "ok"

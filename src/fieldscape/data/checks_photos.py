@@ -2,7 +2,7 @@
 
 Matched points must lie on each other's epipolar lines, in front of both cameras. Where they do not, every usual mistake
 (``fieldscape.data.readings``) is undone in turn. A reading is suggested only when it explains nearly all that either
-explains, and at least three times better.
+explains, and clearly better.
 """
 
 from __future__ import annotations
@@ -23,8 +23,9 @@ from fieldscape.types import Camera, Views
 FEWEST_MATCHES, FEWEST_PAIRS = 60, 3
 """Below these the photos are not asked: chance would answer."""
 
-CLEARLY = 3.0
-"""A reading must reduce the error by this factor to be suggested."""
+CLEARLY, TWICE, THROUGHOUT = 3.0, 2.0, 0.85
+"""A reading must reduce the error by the first factor to be suggested, or by the second and in this share of the pairs:
+of a narrow lens, even a focal length four times too long costs little, but it costs every pair."""
 
 STILL = 0.0025
 """Share of the image's longer side: photos whose matches move by less once the rotations are undone show no depth."""
@@ -63,7 +64,7 @@ def against_photos(views: Views, matches: Matches) -> tuple[list[Finding], bool]
         return [Finding("warning", what, evidence, f"Probably {reading.advice}")], True
     if explained:
         evidence = f"{pairs} agree with the poses to {_error(given)} ({tried[0][0].name}: {_error(tried[0][1])})"
-        findings = [Finding("ok", what, evidence), *_single_views(views, matches, given)]
+        findings = [Finding("ok", what, evidence), *_single_views(views, matches, given), *_unseen_focal(given, tried)]
         return findings + _scale(views, matches, given), False
     return _unexplained(views, matches, given, pairs), False
 
@@ -83,12 +84,23 @@ def _best(given: Agreement, tried: list[tuple[Reading, Agreement]], size: int) -
             continue
         before, after = float(given.pair_errors[either].median()), float(then.pair_errors[either].median())
         wrong_side = given.in_front < 0.5 and before > 0.7 * after
-        if before > CLEARLY * after or wrong_side:
+        throughout = float((then.pair_errors < given.pair_errors)[either].double().mean()) > THROUGHOUT
+        if before > CLEARLY * after or (before > TWICE * after and throughout) or wrong_side:
             passed.append((reading, then))
     if not passed:
         return None
     least = min(then.error for _, then in passed)
     return next((reading, then) for reading, then in passed if then.error <= 1.05 * least)
+
+
+def _unseen_focal(given: Agreement, tried: list[tuple[Reading, Agreement]]) -> list[Finding]:
+    """Says so where half and twice the focal length would agree about as well, as on a small object's orbit."""
+    names = ("with 0.5 times the focal length", "with 2 times the focal length")
+    others = [then.error for reading, then in tried if reading.name in names]
+    if max(others) > 1.5 * given.error:
+        return []
+    evidence = f"with half and twice of it the matches agree as well, to {max(others):.2g} px at worst"
+    return [Finding("unknown", "focal length", evidence, "These photos cannot confirm it: make sure that it is right.")]
 
 
 def _single_views(views: Views, matches: Matches, given: Agreement) -> list[Finding]:
