@@ -97,7 +97,7 @@ def upward_imports(package: Path) -> list[str]:
 def systems_importing_systems(package: Path) -> list[str]:
     def system(name: str) -> str | None:
         parts = name.split(".")
-        return parts[1] if parts[0] == "systems" and len(parts) > 1 else None
+        return parts[1] if parts[0] == "systems" and len(parts) > 1 and parts[1] != "opening" else None
 
     return [
         f"{name} imports {target}"

@@ -27,7 +27,7 @@ def evaluate_run(options: EvalOptions) -> None:
     how = run.record["config"].get("read")
     read = ReadOptions() if how is None else load_config(ReadOptions, how, f"{run.path / 'run.json'}: read")
     cache = run.path.parent / f"{options.data.resolve().stem}.sfm"
-    views = data.read(options.data, dataclasses.replace(read, cache=cache))
+    views = data.read(options.data, dataclasses.replace(read, cache=cache), quiet=options.quiet)
     if options.out is not None:
         try:
             options.out.mkdir(parents=True, exist_ok=True)

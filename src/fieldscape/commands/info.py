@@ -59,8 +59,8 @@ def _data(options: InfoOptions) -> None:
     for line in data.describe(views):
         print(line)
     for finding in check_poses(views):
-        mark = "ok     " if finding.level == "ok" else "WARNING"
-        print(f"{mark} {finding.what}: {finding.evidence}" + (f" -> {finding.advice}" if finding.advice else ""))
+        mark = {"ok": "ok", "unknown": "unknown", "warning": "WARNING"}[finding.level]
+        print(f"{mark:8}{finding.what}: {finding.evidence}" + (f" -> {finding.advice}" if finding.advice else ""))
     out = options.out or Path(f"{name}-cameras.png")
     write_image(out, draw_layout(views))
     print(f"cameras drawn in {out}")

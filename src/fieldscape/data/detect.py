@@ -17,23 +17,27 @@ VIDEOS = (".mp4", ".mov", ".avi", ".mkv", ".webm", ".m4v")
 DEFAULTS = ReadOptions()
 
 
-def read(path: Path | str, options: ReadOptions = DEFAULTS, progress: Progress | None = None) -> Views:
+def read(
+    path: Path | str, options: ReadOptions = DEFAULTS, progress: Progress | None = None, quiet: bool = False
+) -> Views:
     """The posed photos at ``path``: a folder or file of any format below.
 
     The first that fits is taken: ``transforms_train.json`` (Blender), ``transforms.json`` (nerfstudio, instant-ngp),
     ``poses_bounds.npy`` (LLFF), one ``.npz`` (TinyNeRF), a COLMAP model, and at last photos or a video without poses,
     which are then found by structure from motion.
 
+    ``quiet``: structure from motion, which takes long, does not say how far it is.
+
     Raises BadInput: nothing fits (the message lists what was looked for), or what fits cannot be used.
     """
     _require_sane(options)
     path = Path(path)
     if path.is_file():
-        return _read_file(path, options, progress)
+        return _read_file(path, options, progress, quiet)
     if not path.is_dir():
         raise BadInput(f"There is no folder or file {path}.")
     fitting = _fitting(path)
-    views = _read_as(fitting[0], path, options, progress)
+    views = _read_as(fitting[0], path, options, progress, quiet)
     if len(fitting) > 1:
         note = f"read as {fitting[0]}; what is there of {', '.join(fitting[1:])} is not used"
         views = replace(views, notes=(*views.notes, note))
@@ -66,7 +70,7 @@ def _fitting(path: Path) -> list[str]:
     )
 
 
-def _read_as(kind: str, path: Path, options: ReadOptions, progress: Progress | None) -> Views:
+def _read_as(kind: str, path: Path, options: ReadOptions, progress: Progress | None, quiet: bool) -> Views:
     if kind == "Blender":
         return blender.read(path, options, progress)
     if kind == "transforms.json":
@@ -81,10 +85,10 @@ def _read_as(kind: str, path: Path, options: ReadOptions, progress: Progress | N
         return colmap.read(path, options, progress)
     from fieldscape.data import photos
 
-    return photos.read(path, options, progress)
+    return photos.read(path, options, progress, quiet)
 
 
-def _read_file(path: Path, options: ReadOptions, progress: Progress | None) -> Views:
+def _read_file(path: Path, options: ReadOptions, progress: Progress | None, quiet: bool) -> Views:
     suffix = path.suffix.lower()
     if suffix == ".npz":
         return tinynerf.read(path, options)
@@ -95,7 +99,7 @@ def _read_file(path: Path, options: ReadOptions, progress: Progress | None) -> V
     if path.name == llff.FILE:
         return llff.read(path.parent, options, progress)
     if suffix in VIDEOS:
-        return _read_as("photos", path, options, progress)
+        return _read_as("photos", path, options, progress, quiet)
     raise BadInput(f"{path} is no .npz, transforms.json or video; give one of these, or the folder of the photos.")
 
 

@@ -8,6 +8,13 @@ from typing import Literal
 from fieldscape.errors import BadInput
 
 
+def _require(config: object, name: str, least: float, most: float) -> None:
+    """Raises BadInput where the number called ``name`` is outside ``least``..``most``, or no number."""
+    value = getattr(config, name)
+    if not least <= value <= most:
+        raise BadInput(f"--{name.replace('_', '-')} must lie between {least:g} and {most:g}, and is {value:g}.")
+
+
 @dataclass(frozen=True)
 class MlpConfig:
     """A NeRF whose field is a multi-layer perceptron (Mildenhall et al. 2020). The defaults are TinyNeRF's."""
@@ -80,22 +87,16 @@ class MlpConfig:
 
     def __post_init__(self) -> None:
         for name in ("iters", "n_rand", "n_samples", "depth", "width", "eval_every", "eval_views", "checkpoint_every"):
-            if getattr(self, name) < 1:
-                raise BadInput(f"{name} must be at least 1, not {getattr(self, name)}.")
-        for name in ("n_importance", "channels", "density_noise", "crop_iters", "preview_every"):
-            if not 0 <= getattr(self, name) < float("inf"):
-                raise BadInput(f"{name} must not be negative, and is {getattr(self, name)}.")
+            _require(self, name, 1, 10**9)
+        for name in ("seconds", "n_importance", "channels", "density_noise", "crop_iters", "preview_every"):
+            _require(self, name, 0, 10**9)
         for name in ("octaves", "view_octaves"):
-            if not 0 <= getattr(self, name) <= 20:
-                raise BadInput(f"{name} must lie between 0 and 20, and is {getattr(self, name)}.")
-        if not 0 < self.lr < 1:
-            raise BadInput(f"lr must lie between 0 and 1, and is {self.lr}.")
-        for name in ("lr_decay", "crop_share"):
-            if not 0 < getattr(self, name) <= 1:
-                raise BadInput(f"{name} must lie between 0 and 1, and is {getattr(self, name)}.")
+            _require(self, name, 0, 20)
+        for name in ("lr", "lr_decay", "crop_share"):
+            _require(self, name, 1e-9, 1)
         near = 0.0 if self.near is None else self.near
         if not (near >= 0 and (self.far is None or near < self.far < float("inf"))):
-            raise BadInput(f"near and far must satisfy 0 <= near < far, and are {self.near} and {self.far}.")
+            raise BadInput(f"--near and --far must satisfy 0 <= near < far, and are {self.near} and {self.far}.")
 
 
 MLP_PRESETS: dict[str, MlpConfig] = {
@@ -160,3 +161,17 @@ class VoxelConfig:
 
     checkpoint_every: int = 500
     """Steps between checkpoints."""
+
+    def __post_init__(self) -> None:
+        for name in ("n_rand", "eval_every", "eval_views", "checkpoint_every"):
+            _require(self, name, 1, 10**9)
+        for name in ("iters", "seconds", "channels", "smoothness", "opacity", "preview_every"):
+            _require(self, name, 0, 10**9)
+        _require(self, "step", 0.1, 4)
+        for name in ("lr_density", "lr_color"):
+            _require(self, name, 1e-9, 10)
+        _require(self, "lr_decay", 1e-9, 1)
+        if self.resolution:
+            _require(self, "resolution", 8, 512)
+        if not self.iters:
+            _require(self, "seconds", 1e-3, 10**9)

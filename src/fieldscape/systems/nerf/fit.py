@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from pathlib import Path
 
 import torch
@@ -36,16 +37,18 @@ def fit(options: FitOptions) -> None:
             raise BadInput(f"{options.out} is a run of the system {run.record['system']!r}, not of nerf.")
         seed = int(run.record["seed"])
         config = resumed(options, run.config(NerfConfig), seed)
-        views = read(options.data, run.path, config.read)
+        views = read(options.data, run.path, config.read, options.quiet)
         if data.fingerprint(views) != run.record["data"].get("fingerprint"):
             raise BadInput(f"{options.data} is not what {run.path} was made from ({run.record['data'].get('path')}).")
         checkpoint = run.latest()
+        for note in checkpoint.notes if checkpoint else ():
+            print(f"fieldscape: {note}", file=sys.stderr)  # damage is told even to those who asked for quiet
     else:
         config, seed = resolve(options), options.seed
         # A folder called "images" or "." says little: its parent's name says more.
         name = options.data.resolve().stem if options.data.name != "images" else options.data.resolve().parent.name
         out = options.out or fresh_path(Path("runs") / f"{name}-{options.field}")
-        views = read(options.data, out, config.read)
+        views = read(options.data, out, config.read, options.quiet)
         source = {"path": str(options.data), "fingerprint": data.fingerprint(views)}
         counts = {"views": len(views), "held_out": len(views.held_out), "split": views.split}
         run = Run.create(out, "nerf", config, seed, source | counts, devices.describe(device))
@@ -65,11 +68,12 @@ def fit(options: FitOptions) -> None:
     ):
         size = f"{views.camera.width} x {views.camera.height}"
         bar.say(f"{len(views.train)} views of {size} to learn from, {len(views.held_out)} held out")
-        for note in (*views.notes, *(checkpoint.notes if checkpoint else ())):
+        for note in views.notes:
             bar.say(note)
-        if checkpoint is not None:
-            run.truncate_log(checkpoint.step)
-            bar.say(f"resuming {run.path} at step {checkpoint.step}")
+        if options.resume:
+            step = 0 if checkpoint is None else checkpoint.step
+            run.truncate_log(step)
+            bar.say(f"resuming {run.path} at step {step}" + ("" if checkpoint else ": it holds no checkpoint yet"))
         fitted = train(views, config, run, stop, bar, device, seed, checkpoint)
     scene.write(run.path, fitted, shown, views)
     if fitted.stopped is not None:
@@ -97,10 +101,10 @@ def train(
     raise ValueError("a config names one field")
 
 
-def read(path: Path, run: Path, options: ReadOptions) -> Views:
+def read(path: Path, run: Path, options: ReadOptions, quiet: bool) -> Views:
     """The views at ``path``; what takes long to prepare (poses of bare photos) is kept beside the run."""
     cache = run.parent / f"{path.resolve().stem}.sfm"
-    return data.read(path, dataclasses.replace(options, cache=cache), progress=None)
+    return data.read(path, dataclasses.replace(options, cache=cache), quiet=quiet)
 
 
 def report(run: Run, step: int, seconds: float, seed: int, views: Views, device: torch.device, quiet: bool) -> None:

@@ -145,41 +145,10 @@ def resolve(options: FitOptions) -> NerfConfig:
     names = {f.name for f in dataclasses.fields(start)} & {f.name for f in dataclasses.fields(FitOptions)}
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     config = dataclasses.replace(start, **given)
-    require_sane(config)
     read = ReadOptions(options.background, options.downscale, options.holdout, config.channels)
     if isinstance(config, VoxelConfig):
         return NerfConfig(read, None, config)
     return NerfConfig(read, config, None)
-
-
-def require_sane(config: MlpConfig | VoxelConfig) -> None:
-    """Raises BadInput for a count, rate or size that cannot be trained with."""
-    at_least_one = (
-        "n_rand",
-        "n_samples",
-        "depth",
-        "width",
-        "lr",
-        "lr_density",
-        "eval_every",
-        "checkpoint_every",
-        "step",
-    )
-    for field in dataclasses.fields(config):
-        value = getattr(config, field.name)
-        if not isinstance(value, int | float) or isinstance(value, bool):
-            continue
-        flag = "--" + field.name.replace("_", "-")
-        if value != value or value in (float("inf"), float("-inf")) or value < 0:
-            raise BadInput(f"{flag} is {value}: give a finite number that is not negative.")
-        if field.name in at_least_one and value == 0:
-            raise BadInput(f"{flag} is 0: give a number above 0.")
-    if isinstance(config, MlpConfig) and config.iters == 0:
-        raise BadInput("--iters is 0: give a number above 0.")
-    if isinstance(config, VoxelConfig) and config.iters == 0 and config.seconds == 0:
-        raise BadInput("--seconds is 0: give a number above 0.")
-    if isinstance(config, VoxelConfig) and config.resolution and not 8 <= config.resolution <= 512:
-        raise BadInput(f"--resolution is {config.resolution}: a dense grid takes 8 to 512.")
 
 
 def resumed(options: FitOptions, saved: NerfConfig, seed: int) -> NerfConfig:
@@ -204,7 +173,6 @@ def resumed(options: FitOptions, saved: NerfConfig, seed: int) -> NerfConfig:
             )
     changed = {name: getattr(options, name) for name in ("iters", "seconds") if getattr(options, name) is not None}
     config = dataclasses.replace(config, **changed)
-    require_sane(config)
     if isinstance(config, VoxelConfig):
         return dataclasses.replace(saved, voxels=config)
     return dataclasses.replace(saved, mlp=config)

@@ -145,10 +145,10 @@ def train(
         # Everything below looks and saves; none of it changes what is learned.
         seconds, looked = seconds + time.monotonic() - looked, time.monotonic()
         over = (step >= config.iters) if config.iters else (seconds >= config.seconds)
-        bar.update(step if config.iters else min(seconds, config.seconds), loss=float(error))
+        bar.update(step if config.iters else min(seconds, config.seconds), loss=error.item())
         if step % config.eval_every == 0 or over:
             quality = held_out_psnr(look, views, config.eval_views)
-            run.log(step, loss=float(error), psnr=quality, seconds=round(seconds, 3), vertices=len(field.density))
+            run.log(step, loss=error.item(), psnr=quality, seconds=round(seconds, 3), vertices=len(field.density))
             if quality is not None:
                 curve.append((step, seconds, quality))
                 bar.update(step if config.iters else min(seconds, config.seconds), psnr=quality)
