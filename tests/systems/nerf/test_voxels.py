@@ -211,7 +211,7 @@ def test_a_stopped_run_goes_on_bit_for_bit(tmp_path) -> None:
     whole, _ = fit(views, config, tmp_path / "whole")
     part, run = fit(views, config, tmp_path / "part", stop_at=31)
     assert part.stopped == "SIGTERM"
-    assert part.step == 31
+    assert part.step in (31, 32)  # the request is seen at the end of a step
     rest, _ = fit(views, config, tmp_path / "part", resume=run.latest())
     assert torch.equal(rest.field.density, whole.field.density)
     assert torch.equal(rest.field.color, whole.field.color)
@@ -246,6 +246,20 @@ def test_further_channels_are_learned(tmp_path) -> None:
 def test_channels_without_maps_are_refused(tmp_path) -> None:
     with pytest.raises(BadInput, match="--channels 2"):
         fit(ball_views(8, 16), dataclasses.replace(QUICK, channels=2), tmp_path / "run")
+
+
+def test_silhouettes_that_do_not_meet_are_said_and_carve_nothing(tmp_path, capsys) -> None:
+    """Each photo shows the ball in a corner of its own: no point of space is on the object in all of them."""
+    views = ball_views(12, 24)
+    spots = torch.ones_like(views.images)
+    for i in range(12):
+        spots[i, 6 * (i % 4) : 6 * (i % 4) + 4, 6 * (i // 4) : 6 * (i // 4) + 4] = 0.2
+    views = dataclasses.replace(views, images=spots)
+    config = dataclasses.replace(QUICK, iters=5)
+    run = Run.create(tmp_path / "run", "nerf", config, 0, {}, "cpu")
+    with progress(None, "") as bar:
+        train_voxels.train(views, config, run, Stop(None), bar, torch.device("cpu"), 0)
+    assert "poses are probably wrong" in capsys.readouterr().err
 
 
 def test_photos_of_nothing_but_background_are_refused(tmp_path) -> None:

@@ -73,9 +73,11 @@ def train(
     framing = frame(views)
     hull = None
     if not framing.unbounded:
-        hull = carve(views, framing.low, framing.high, grid_shape(framing.low, framing.high, HULL_RESOLUTION)).to(
-            device
-        )
+        shape = grid_shape(framing.low, framing.high, HULL_RESOLUTION)
+        hull = carve(views, framing.low, framing.high, shape).to(device)
+        if float(hull.float().mean()) < 1e-3:
+            bar.say("The silhouettes do not meet in space: the poses are probably wrong. Nothing is carved away.")
+            hull = None
     pool, opacity = useful_pixels(views)
     framing, views = framing.to(device), to_device(views, device)
     pool, opacity = pool.to(device), None if opacity is None else opacity.to(device)
@@ -99,8 +101,8 @@ def train(
     def look(rays: Rays) -> Rendered:
         return picture(field, rays, framing, background, config.step)
 
-    looked = time.monotonic()
-    while stop.requested is None:
+    looked, stopped = time.monotonic(), stop.requested
+    while stopped is None:
         progress = step / config.iters if config.iters else seconds / config.seconds
         if progress >= 1:
             break
@@ -144,6 +146,7 @@ def train(
 
         # Everything below looks and saves; none of it changes what is learned.
         seconds, looked = seconds + time.monotonic() - looked, time.monotonic()
+        stopped = stop.requested
         over = (step >= config.iters) if config.iters else (seconds >= config.seconds)
         bar.update(step if config.iters else min(seconds, config.seconds), loss=error.item())
         if step % config.eval_every == 0 or over:
@@ -154,11 +157,11 @@ def train(
                 bar.update(step if config.iters else min(seconds, config.seconds), psnr=quality)
         if config.preview_every and step % config.preview_every == 0:
             write_image(run.preview_path(f"step-{step:06d}.png"), preview(look, views))
-        if step % config.checkpoint_every == 0 or over or stop.requested is not None:
+        if step % config.checkpoint_every == 0 or over or stopped is not None:
             save(run, step, field, optimizers, generator, {"seconds": seconds, "stage": stage, "curve": curve})
         looked = time.monotonic()
 
-    return FittedVoxels(field, framing, step, seconds, tuple(curve), stop.requested)
+    return FittedVoxels(field, framing, step, seconds, tuple(curve), stopped)
 
 
 def useful_pixels(views: Views) -> tuple[Int[Tensor, "p"], Float[Tensor, "2 q"] | None]:
