@@ -35,7 +35,7 @@ def render(options: RenderOptions) -> None:
     out = options.out or options.run / f"{name}.{'png' if name == 'still' else 'mp4'}"
     start, around = sized(scene.start, options.width), sized(scene.cameras, options.width)
     if name == "still":
-        write_image(out, frame(scene, start, options.depth))
+        write_image(out, frame(scene, start, depth_span(scene, cameras.stack([start])) if options.depth else None))
     else:
         way = camera_path(scene, name, start, around, options.frames, options.strength)
         with progress(options.frames, "rendering", options.quiet, unit="frame") as bar:
@@ -77,20 +77,32 @@ def camera_path(scene: Scene, name: PathName, start: Camera, around: Camera, fra
 
 
 def film(scene: Scene, way: Camera, depth: bool, bar: Bar) -> Iterator[Tensor]:
-    """The pictures along ``way``, one at a time."""
+    """The pictures along ``way``, one at a time; the same depth has the same colour in all of them."""
+    span = depth_span(scene, way) if depth else None
     for i in range(len(way)):
-        yield frame(scene, way[i], depth)
+        yield frame(scene, way[i], span)
         bar.update(i + 1)
 
 
-def frame(scene: Scene, camera: Camera, depth: bool) -> Tensor:
-    """What ``camera`` sees, with depth beside it if asked; the same depth has the same colour in all frames."""
+def depth_span(scene: Scene, way: Camera) -> tuple[float, float]:
+    """Near and far of what is met along ``way``: quantiles over five small pictures."""
+    met = []
+    for i in range(0, len(way), max(1, len(way) // 5)):
+        small = cameras.resize(way[i], max(1, way.width // 8), max(1, way.height // 8))
+        seen = scene.render(small)
+        met.append(seen.depth[seen.alpha > 0.5])
+    known = torch.cat(met)
+    if known.numel() == 0:
+        return scene.framing.near, scene.framing.far
+    near, far = known.quantile(torch.tensor([0.01, 0.97])).tolist()
+    return near, max(far, 1.01 * near)
+
+
+def frame(scene: Scene, camera: Camera, span: tuple[float, float] | None) -> Tensor:
+    """What ``camera`` sees, with depth between the two distances of ``span`` beside it, if they are given."""
     seen = scene.render(camera)
     color = seen.color.clamp(0, 1)
-    if not depth:
+    if span is None:
         return color
-    near, far = scene.framing.near, scene.framing.far
-    if scene.framing.unbounded:
-        near, far = 0.2 * scene.framing.radius, 4 * scene.framing.radius
     known = torch.where(seen.alpha > 0.5, seen.depth, 0)
-    return torch.cat([color, colorize_depth(known, near, far)], 1)
+    return torch.cat([color, colorize_depth(known, *span)], 1)
