@@ -105,11 +105,21 @@ def test_a_wrong_field_is_named(change, says):
         load_config(Config, through_json(Config()) | change, "run.json")
 
 
-def test_missing_fields_are_named_and_not_defaulted():
+def test_a_field_gained_since_has_its_default():
     mapping = through_json(Config())
     del mapping["steps"], mapping["far"]
+    assert load_config(Config, mapping, "run.json") == Config()
+
+
+def test_a_field_that_must_be_given_is_named():
+    @dataclass(frozen=True)
+    class Needy:
+        steps: int
+        far: float
+        near: float = 0.1
+
     with pytest.raises(BadInput, match="missing far, steps"):
-        load_config(Config, mapping, "run.json")
+        load_config(Needy, {"near": 0.2}, "run.json")
     with pytest.raises(BadInput, match="expected an object"):
         load_config(Config, [1], "run.json")
 

@@ -18,6 +18,14 @@ from fieldscape.errors import BadInput
 from fieldscape.stopping import graceful_stop
 
 
+@pytest.fixture(autouse=True)
+def as_in_a_terminal():
+    """A job started in the background ignores Ctrl-C, and these tests may well be such a job."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
+
+
 def send(number: int) -> None:
     os.kill(os.getpid(), number)
     time.sleep(0.01)

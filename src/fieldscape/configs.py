@@ -28,7 +28,7 @@ def load_config(cls: type[Config], mapping: object, where: str) -> Config:
     further dataclasses.
 
     Raises:
-        BadInput: a field is unknown, missing, or not of its type, or the class itself refuses the values.
+        BadInput: a field is unknown, missing without a default, or not of its type, or the class refuses the values.
         TypeError: ``cls`` declares a type that is none of the above.
     """
     if not isinstance(mapping, Mapping):

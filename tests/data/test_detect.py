@@ -107,7 +107,7 @@ def test_two_formats_in_one_folder_are_told(tmp_path):
 def test_bare_photos_and_videos_go_to_structure_from_motion(tmp_path, monkeypatch):
     views, asked = read(layouts.write_tinynerf(tmp_path)), []
     stub = types.ModuleType("fieldscape.data.photos")
-    stub.read = lambda path, options, progress: asked.append(path) or views
+    stub.read = lambda path, options, progress, quiet: asked.append(path) or views
     monkeypatch.setitem(sys.modules, "fieldscape.data.photos", stub)
     monkeypatch.setattr(fieldscape.data, "photos", stub, raising=False)
     bare = tmp_path / "bare"

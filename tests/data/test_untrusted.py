@@ -149,6 +149,7 @@ def test_links_within_the_folder_are_fine(tmp_path):
 
 @given(name=st.text(max_size=40) | st.text("./\\ab~\0:", max_size=12))
 @example(name="x" * 300)
+@example(name="a\\..")
 @settings(deadline=None)
 def test_any_name_is_inside_or_refused(tmp_path_factory, name):
     folder = tmp_path_factory.getbasetemp()

@@ -53,7 +53,7 @@ def inside(folder: Path, relative: str, where: str) -> Path:
         raise BadInput(f"{where}: {shown} is an absolute path; files must lie in {folder} and be named relative to it.")
     path = folder / name
     try:
-        within = path.resolve().is_relative_to(folder.resolve())
+        within = folder.resolve() in path.resolve().parents
     except (OSError, ValueError, RuntimeError) as error:  # too long, null bytes or lone surrogates, a loop of links
         raise BadInput(f"{where}: {shown} cannot be a file name.") from error
     if not within:
