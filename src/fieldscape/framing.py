@@ -107,7 +107,7 @@ def _frame_unbounded(views: Views) -> Framing:
         radius = float(extent.quantile(0.6 if inward else 0.9))
     near = 0.05 * radius
     if views.bounds is not None:
-        near = 0.5 * float(views.bounds[:, 0].quantile(0.05))
+        near = 0.8 * float(views.bounds[:, 0].quantile(0.05))
     elif views.points is not None and len(views.points) >= 100:
         near = 0.5 * _nearest_point_distance(views)
     up = cameras.mean_up(views.camera)

@@ -27,7 +27,7 @@ __all__ = ["finite", "inside", "read_json", "read_npy", "read_npz"]
 MAX_ARRAY_BYTES = 16 * 2**30
 
 ARRAY_KINDS = "biufUS"
-"""numpy kinds that hold plain numbers or plain text. Objects ("O") would need pickle, which runs code."""
+"""numpy kinds that hold plain numbers or plain text. Objects ("O") are refused: loading them can run code."""
 
 BROKEN_ARRAY = (
     OSError, EOFError, ValueError, OverflowError, RuntimeError, MemoryError, SyntaxError, struct.error,
