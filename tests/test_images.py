@@ -22,7 +22,6 @@ from fieldscape.images import (
     _depth_colors,
     colorize_depth,
     contact_sheet,
-    downscale,
     read_image,
     read_size,
     to_uint8,
@@ -229,33 +228,6 @@ def test_a_full_disk_leaves_the_old_image(tmp_path: Path) -> None:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
     assert torch.equal(read_image(path), RGB)
     assert [p.name for p in tmp_path.iterdir()] == ["a.png"]
-
-
-@given(st.integers(1, 9), st.integers(1, 23), st.integers(1, 23))
-@settings(max_examples=40, deadline=None)
-def test_downscale_is_the_mean_over_each_box(factor: int, height: int, width: int) -> None:
-    """Brute force: enlarge by the new size so that every box is whole, then average."""
-    image = torch.rand(height, width, 3, generator=torch.Generator().manual_seed(height * 31 + width))
-    rows, columns = max(1, height // factor), max(1, width // factor)
-    fine = image.repeat_interleave(rows, 0).repeat_interleave(columns, 1)
-    expected = fine.reshape(rows, height, columns, width, 3).mean((1, 3))
-    small = downscale(image, factor)
-    assert torch.allclose(small, expected, atol=1e-5)
-    assert torch.allclose(small.mean((0, 1)), image.mean((0, 1)), atol=1e-5)  # no light is lost
-
-
-def test_downscale_keeps_bytes_batches_and_hides_invisible_colours() -> None:
-    batch = torch.randint(0, 256, (2, 6, 8, 3), dtype=torch.uint8)
-    small = downscale(batch, 2)
-    assert (small.shape, small.dtype) == ((2, 3, 4, 3), torch.uint8)
-    assert torch.equal(small[1], downscale(batch[1], 2))
-    assert downscale(batch, 1) is batch
-    image = torch.tensor([[[1.0, 0.0, 0.0, 1.0], [0.0, 1.0, 0.0, 0.0]], [[0.0, 1.0, 0.0, 0.0]] * 2])
-    assert downscale(image, 2).tolist() == [[[1.0, 0.0, 0.0, 0.25]]]
-    assert downscale(image, 2, straight_alpha=False).tolist() == [[[0.25, 0.75, 0.0, 0.25]]]
-    assert downscale(torch.zeros(2, 2, 4), 2).tolist() == [[[0.0] * 4]]
-    with pytest.raises(BadInput, match="downscale factor is 0"):
-        downscale(batch, 0)
 
 
 def test_near_is_warm_and_bright_far_is_blue_and_unknown_is_grey() -> None:

@@ -1,4 +1,4 @@
-"""Still images: read them safely, write them atomically, shrink them, colour a depth map, lay out a contact sheet.
+"""Still images: read them safely, write them atomically, colour a depth map, lay out a contact sheet.
 
 An image in a file is uint8, channels last: [H, W, 1] grey, [H, W, 3] RGB or [H, W, 4] RGBA with straight alpha.
 Files are not trusted: sizes are bounded by the header before any pixel is decoded, and only plain raster formats are
@@ -96,38 +96,6 @@ def write_image(path: Path | str, image: Float[Tensor, "h w *c"] | UInt8[Tensor,
         write_atomic(path, lambda file: picture.save(file, kind, compress_level=4))
     else:
         write_atomic(path, lambda file: picture.save(file, kind, quality=95, subsampling=0))
-
-
-def downscale(
-    image: Float[Tensor, "*b h w c"] | UInt8[Tensor, "*b h w c"], factor: int, straight_alpha: bool = True
-) -> Float[Tensor, "*b i j c"] | UInt8[Tensor, "*b i j c"]:
-    """The image at 1/factor of the size (rounded down, at least 1 pixel): each new pixel is the mean of its box.
-
-    The result spans exactly what the image spanned: where ``factor`` does not divide a side, boxes take fractions of
-    pixels, so that ``cameras.resize(camera, new_width, new_height)`` is the matching camera. Four channels are RGBA
-    and colour is averaged weighted by alpha, so that invisible colours do not bleed; ``straight_alpha=False`` treats
-    them as plain numbers. uint8 stays uint8, rounded.
-
-    >>> downscale(torch.arange(16.0).reshape(4, 4, 1), 2)[..., 0].tolist()
-    [[2.5, 4.5], [10.5, 12.5]]
-    """
-    if factor < 1:
-        raise BadInput(f"the downscale factor is {factor}; it must be a whole number of at least 1")
-    if factor == 1:
-        return image
-    values = image.float()
-    weighted = straight_alpha and image.shape[-1] == 4
-    if weighted:
-        alpha = values[..., 3:]
-        values = torch.cat([values[..., :3] * alpha, alpha], -1)
-    rows, columns = _boxes(image.shape[-3], factor), _boxes(image.shape[-2], factor)
-    values = _box_mean(_box_mean(values, rows, factor, -3), columns, factor, -2)
-    if weighted:
-        alpha = values[..., 3:]
-        values = torch.cat([torch.where(alpha > 0, values[..., :3] / alpha.clamp(min=1e-12), 0.0), alpha], -1)
-    if image.dtype == torch.uint8:
-        return values.round().clamp(0, 255).to(torch.uint8)
-    return values.to(image.dtype)
 
 
 def colorize_depth(
@@ -253,23 +221,6 @@ def _turned(pixels: UInt8[Tensor, "h w c"], orientation: int) -> UInt8[Tensor, "
     """The pixels turned the way EXIF tag 0x0112 says: 1 as is; 2 to 4 flips; 5 to 8 with rows and columns swapped."""
     flips = {2: [1], 3: [0, 1], 4: [0], 6: [1], 7: [0, 1], 8: [0]}.get(orientation, [])
     return (pixels.transpose(0, 1) if orientation in (5, 6, 7, 8) else pixels).flip(flips)
-
-
-def _boxes(size: int, factor: int) -> Float[Tensor, "n size"] | None:
-    """Row i holds the share of every old pixel in new pixel i; None where whole pixels do."""
-    if size % factor == 0:
-        return None
-    count = max(1, size // factor)
-    edges = torch.arange(count + 1, dtype=torch.float64) * size / count
-    pixel = torch.arange(size, dtype=torch.float64)
-    overlap = torch.minimum(edges[1:, None], pixel + 1) - torch.maximum(edges[:-1, None], pixel)
-    return (overlap.clamp(min=0) * count / size).float()
-
-
-def _box_mean(values: Tensor, boxes: Tensor | None, factor: int, axis: int) -> Tensor:
-    if boxes is None:
-        return values.unflatten(axis, (-1, factor)).mean(axis)
-    return torch.tensordot(values, boxes.to(values.device), dims=([axis], [1])).movedim(-1, axis)
 
 
 @cache
