@@ -20,7 +20,7 @@ LAYERS = [
     {"errors", "types", "encodings", "metrics", "devices"},
     {
         "cameras", "paths", "rotations", "curves", "meshes", "images", "video", "files", "configs", "runs",
-        "checkpoints", "resuming", "stopping", "progress", "framing",
+        "checkpoints", "resuming", "stopping", "progress", "framing", "kernels",
     },
     {"volume", "scenes", "evaluation", "data", "worlds"},
     {"systems"},

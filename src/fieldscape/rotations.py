@@ -25,6 +25,15 @@ def about(axis: Float[Tensor, "3"], angle: Float[Tensor, "*b"]) -> Float[Tensor,
     return torch.eye(3, dtype=axis.dtype, device=axis.device) + sine * cross + versine * (cross @ cross)
 
 
+def from_vector(turn: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
+    """Rotation matrices by the right-hand rule: about the direction of ``turn``, by its length in radians.
+
+    >>> from_vector(torch.tensor([0.0, 0.0, torch.pi / 2])) @ torch.tensor([1.0, 0.0, 0.0])
+    tensor([...0., 1.0000, 0.0000])
+    """
+    return to_matrix(_exp(turn / 2))
+
+
 def nearest(matrix: Float[Tensor, "*b 3 3"]) -> Float[Tensor, "*b 3 3"]:
     """The orthonormal matrix nearest to ``matrix`` (polar decomposition): takes rounding errors out of a rotation."""
     u, _, vt = torch.linalg.svd(matrix)

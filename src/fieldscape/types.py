@@ -116,17 +116,20 @@ class Rendered:
 
     color: linear blend of what the ray met and the background.  depth: distance along the ray to what it met, 0 where
     it met nothing: the mean, which is differentiable, or the median, which haze behind a surface does not move.
-    alpha: the share of light stopped, 0..1.  extra: further channels of the field, if any.
+    alpha: the share of light stopped, 0..1.  extra: further channels of the field, if any.  normal: the unit direction
+    out of the surface where the depth is, 0 where there is none, if the scene knows it.
     """
 
     color: Float[Tensor, "*b c"]
     depth: Float[Tensor, "*b 1"]
     alpha: Float[Tensor, "*b 1"]
     extra: Float[Tensor, "*b n"] | None = None
+    normal: Float[Tensor, "*b 3"] | None = None
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Rendered:
         extra = None if self.extra is None else function(self.extra)
-        return Rendered(function(self.color), function(self.depth), function(self.alpha), extra)
+        normal = None if self.normal is None else function(self.normal)
+        return Rendered(function(self.color), function(self.depth), function(self.alpha), extra, normal)
 
 
 @dataclass(frozen=True)

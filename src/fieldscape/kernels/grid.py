@@ -1,12 +1,13 @@
 """The voxel grid as the kernels see it: bricks of 4 x 4 x 4 vertices in one table, in memory only where touched.
 
-A vertex is one cache line of 16 floats: four spherical-harmonic coefficients for each of red, green and blue (lanes 0 to
-11), the raw density (12), and what the optimiser remembers: how far its memory may be trusted (13), and the mean squared
-gradients of its density (14) and of its colour (15). So one line is read to see and to learn, and nothing else is stored.
+A vertex is one cache line of 16 floats: four spherical-harmonic coefficients for each of red, green and blue (lanes 0
+to 11), the raw density (12), and what the optimiser remembers: how far its memory may be trusted (13), and the mean
+squared gradients of its density (14) and of its colour (15). So one line is read to see and to learn, and nothing else
+is stored.
 
-A brick is 64 vertices, 4 KiB: one page of memory. The table has a place for every brick, and the operating system gives
-a page its memory when it is first written: an empty brick costs nothing, and no index stands between a position and its
-row. Which cells to visit is one bit a cell, in words of 4 x 4 x 2 cells.
+A brick is 64 vertices, 4 KiB: one page of memory. The table has a place for every brick, and the operating system
+gives a page its memory when it is first written: an empty brick costs nothing, and no index stands between a position
+and its row. Which cells to visit is one bit a cell, in words of 4 x 4 x 2 cells.
 """
 
 from __future__ import annotations
@@ -16,29 +17,18 @@ import mmap
 from typing import Any, NamedTuple
 
 import numpy as np
-from numba import njit
 
-from fieldscape.kernels.vectors import LANES, lane, load, splat, store, with_last_quad, woven
+from fieldscape.kernels.compiling import compiled, inlined
+from fieldscape.kernels.vectors import LANES, least, load, splat, store, with_last_quad, woven
 
-RAW, AGE, DENSITY_SQUARE, COLOR_SQUARE = 12, 13, 14, 15
+f32 = np.float32
+
+RAW, TRUST, DENSITY_SQUARE, COLOR_SQUARE = 12, 13, 14, 15
 
 HUGE_PAGE = 2**21
 
-_OPTIONS = {
-    "nogil": True,
-    "cache": True,
-    "error_model": "numpy",
-    "fastmath": {"nsz", "contract", "reassoc", "afn", "arcp"},
-    "_nrt": False,
-}
-"""Kernels release Python's lock, so that plain threads share the rays. They count no references to arrays, which would
-cost more than the arithmetic; their callers keep the arrays."""
-
-compiled = njit(**_OPTIONS)
-"""A kernel, called from Python."""
-
-inlined = njit(**_OPTIONS, forceinline=True)
-"""A part of kernels."""
+DENSE_BYTES = 2**30
+"""A table up to this size lies on huge pages. A larger one is sparse, and lies on small ones."""
 
 
 class Grid(NamedTuple):
@@ -71,17 +61,20 @@ class Place(NamedTuple):
 
 
 def aligned(rows: int, kind: Any = np.float32) -> np.ndarray:
-    """Zeros of shape [rows, 16] that begin on a huge page, where the system has those, else on a page.
+    """Zeros of shape [rows, 16] that begin on a page, and take memory only where they are written.
 
-    With 4 KiB pages the processor would spend its time looking up addresses: every vertex is on another page.
+    With 4 KiB pages the processor spends much of its time looking up addresses, because every vertex is on another
+    page; so where the system has pages of 2 MiB, tables of moderate size ask for those.
     """
     size = max(1, -(-rows * LANES * 4 // HUGE_PAGE)) * HUGE_PAGE
-    if hasattr(mmap, "MADV_HUGEPAGE"):
-        memory = mmap.mmap(-1, size + HUGE_PAGE, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
-        with contextlib.suppress(OSError):
-            memory.madvise(mmap.MADV_HUGEPAGE)
+    if hasattr(mmap, "MAP_PRIVATE"):
+        flags = mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS | getattr(mmap, "MAP_NORESERVE", 0)
+        memory = mmap.mmap(-1, size + HUGE_PAGE, flags=flags)
     else:
         memory = mmap.mmap(-1, size + HUGE_PAGE)
+    if hasattr(mmap, "MADV_HUGEPAGE") and size <= DENSE_BYTES:
+        with contextlib.suppress(OSError):
+            memory.madvise(mmap.MADV_HUGEPAGE)
     whole = np.frombuffer(memory, kind)
     start = (-whole.ctypes.data % HUGE_PAGE) // 4
     return whole[start : start + rows * LANES].reshape(rows, LANES)
@@ -176,31 +169,39 @@ def dense_cells(grid: Grid, threshold: float, reach: int = 1) -> np.ndarray:
 
 
 @compiled
-def _refine(old, new, oldest):
-    scale_x = np.float32(old.size[0] - 1) / np.float32(new.size[0] - 1)
-    scale_y = np.float32(old.size[1] - 1) / np.float32(new.size[1] - 1)
-    scale_z = np.float32(old.size[2] - 1) / np.float32(new.size[2] - 1)
-    one = np.float32(1)
-    for bx in range(new.across[0]):
+def refine(old, new, first, last):
+    """Fills the slabs ``first``..``last`` of bricks of ``new`` by trilinear reading of ``old``.
+
+    Of what the vertices remember of their gradients only half is trusted: those were of coarser cells.
+    """
+    scale_x = f32(old.size[0] - 1) / f32(new.size[0] - 1)
+    scale_y = f32(old.size[1] - 1) / f32(new.size[1] - 1)
+    scale_z = f32(old.size[2] - 1) / f32(new.size[2] - 1)
+    one = f32(1)
+    for bx in range(first, last):
         for by in range(new.across[1]):
             for bz in range(new.across[2]):
                 brick = (bx * new.across[1] + by) * new.across[2] + bz
                 if not _touched(new, bx, by, bz):
                     continue
                 for local in range(64):
-                    px = np.float32(4 * bx + (local >> 4)) * scale_x
-                    py = np.float32(4 * by + ((local >> 2) & 3)) * scale_y
-                    pz = np.float32(4 * bz + (local & 3)) * scale_z
-                    x, y, z = min(int(px), old.size[0] - 2), min(int(py), old.size[1] - 2), min(int(pz), old.size[2] - 2)
-                    ux, uy, uz = min(px - x, one), min(py - y, one), min(pz - z, one)
-                    value = splat(np.float32(0))
+                    px = f32(4 * bx + (local >> 4)) * scale_x
+                    py = f32(4 * by + ((local >> 2) & 3)) * scale_y
+                    pz = f32(4 * bz + (local & 3)) * scale_z
+                    x, y, z = (
+                        min(int(px), old.size[0] - 2),
+                        min(int(py), old.size[1] - 2),
+                        min(int(pz), old.size[2] - 2),
+                    )
+                    ux, uy, uz = min(px - f32(x), one), min(py - f32(y), one), min(pz - f32(z), one)
+                    value = splat(f32(0))
                     for i in range(2):
                         for j in range(2):
                             for k in range(2):
                                 share = (ux if i else one - ux) * (uy if j else one - uy) * (uz if k else one - uz)
                                 row = vertex_row(old, x + i, y + j, z + k)
-                                value = value + load(old.table, row) * np.float32(share)
-                    young = woven(value, splat(min(lane(value, 13), oldest)), value)
+                                value = value + load(old.table, row) * f32(share)
+                    young = woven(value, least(value, f32(0.5)), value)
                     store(new.table, (brick << 6) | local, with_last_quad(value, young, 3))
 
 
@@ -216,6 +217,28 @@ def _touched(grid, x, y, z):
     return False
 
 
-def refine(old: Grid, new: Grid, oldest: float = 0.5) -> None:
-    """Fills the bricks of ``new`` by trilinear reading of ``old``. Of what vertices remember, little is trusted."""
-    _refine(old, new, np.float32(oldest))
+@compiled
+def _kept(grid, found):
+    """The numbers of the bricks that occupied cells touch, into ``found``. Returns how many there are."""
+    count = 0
+    for x in range(grid.across[0]):
+        for y in range(grid.across[1]):
+            for z in range(grid.across[2]):
+                if _touched(grid, x, y, z):
+                    found[count] = (x * grid.across[1] + y) * grid.across[2] + z
+                    count += 1
+    return count
+
+
+def kept(grid: Grid) -> np.ndarray:
+    """The numbers of the bricks that occupied cells touch: all that matters of the table. int32, increasing."""
+    found = np.empty(grid.across[0] * grid.across[1] * grid.across[2], np.int32)
+    return found[: _kept(grid, found)].copy()
+
+
+def unpacked(words: np.ndarray, across: tuple[int, int, int], cells: tuple[int, int, int]) -> np.ndarray:
+    """The reverse of ``packed``: truth values of ``cells`` = (i, j, k) cells."""
+    x, y, z = across
+    bits = np.unpackbits(words.view(np.uint8), bitorder="little").reshape(x, y, 2 * z, 4, 4, 2)
+    whole = bits.transpose(0, 3, 1, 4, 2, 5).reshape(4 * x, 4 * y, 4 * z)
+    return whole[tuple(slice(n) for n in cells)].astype(bool)

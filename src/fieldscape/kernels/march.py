@@ -1,7 +1,7 @@
-"""Along one ray: where its samples lie, what they hold, what is seen. Training and rendering both come through ``see``.
+"""Along one ray: where its samples lie, what they hold, what is seen. Training and rendering both go through ``see``.
 
-The formulas are those of ``volume`` and of the torch field in ``systems/nerf/voxels.py``, which tests hold this to. What
-differs is the order of work, so that sixteen samples are placed at once and few memory lines are touched:
+The formulas are those of ``volume`` and of the torch field in ``systems/nerf/voxels.py``, which tests hold this to.
+What differs is the order of work, so that sixteen samples are placed at once and few memory lines are touched:
 
 1. sixteen steps at a time, which lie in occupied cells (``_find``);
 2. for sixteen of those, the eight vertices around each and their shares (``_surround``);
@@ -15,7 +15,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fieldscape.kernels.grid import aligned, inlined
+from fieldscape.kernels.compiling import inlined
+from fieldscape.kernels.grid import aligned
 from fieldscape.kernels.vectors import (
     at,
     cycle,
@@ -64,7 +65,6 @@ class Samples(NamedTuple):
     seen: np.ndarray  # [n / 16]: weight of visible samples
     after: np.ndarray  # [n / 16]: light left behind them
     slope: np.ndarray  # [n / 16]: of optical depth by raw density; then of the loss
-    pulled: np.ndarray  # [n / 16]
     which: np.ndarray  # int32: their numbers s
     step_t: np.ndarray
     step_delta: np.ndarray
@@ -74,10 +74,22 @@ class Samples(NamedTuple):
 
 def make_samples() -> Samples:
     groups = MOST // 16
-    table = [aligned(groups) for _ in range(3)]
-    wide = [aligned(8 * groups, np.int32), aligned(8 * groups), aligned(16 * groups)]
-    narrow = [*(aligned(groups) for _ in range(4)), aligned(groups, np.int32)]
-    return Samples(*table, *wide, *narrow, aligned(1), aligned(1), aligned(1, np.int32), aligned(1, np.int32))
+    return Samples(
+        t=aligned(groups),
+        delta=aligned(groups),
+        thick=aligned(groups),
+        corner=aligned(8 * groups, np.int32),
+        share=aligned(8 * groups),
+        color=aligned(16 * groups),
+        seen=aligned(groups),
+        after=aligned(groups),
+        slope=aligned(groups),
+        which=aligned(groups, np.int32),
+        step_t=aligned(1),
+        step_delta=aligned(1),
+        step_word=aligned(1, np.int32),
+        step_bit=aligned(1, np.int32),
+    )
 
 
 class Ray(NamedTuple):
@@ -96,7 +108,7 @@ class Path(NamedTuple):
 
     start: np.float32
     length: np.float32
-    count: int
+    steps: int
     end: np.float32
     first: np.float32
     middle: np.float32
@@ -172,7 +184,11 @@ def _position(grid, place, ray, t):
         x, y, z = (x - place.x) * inverse, (y - place.y) * inverse, (z - place.z) * inverse
         m = most(most(most(magnitude(x), magnitude(y)), magnitude(z)), f32(1))
         bend = (f32(2) - f32(1) / m) / m * f32(0.5)
-        half_x, half_y, half_z = f32(grid.size[0] - 1) * f32(0.5), f32(grid.size[1] - 1) * f32(0.5), f32(grid.size[2] - 1) * f32(0.5)
+        half_x, half_y, half_z = (
+            f32(grid.size[0] - 1) * f32(0.5),
+            f32(grid.size[1] - 1) * f32(0.5),
+            f32(grid.size[2] - 1) * f32(0.5),
+        )
         return (x * bend + f32(1)) * half_x, (y * bend + f32(1)) * half_y, (z * bend + f32(1)) * half_z
     return (x - place.x) * place.per_x, (y - place.y) * place.per_y, (z - place.z) * place.per_z
 
@@ -193,7 +209,7 @@ def _find(grid, place, ray, path, first, samples, count):
     store(samples.step_bit, 0, ((i & 3) << 3) | ((j & 3) << 1) | (k & 1))
     store(samples.step_t, 0, t)
     store(samples.step_delta, 0, delta)
-    for q in range(min(16, path.count - first)):
+    for q in range(min(16, path.steps - first)):
         word = at(grid.occupied, at(samples.step_word, q))
         put(samples.t, count, at(samples.step_t, q))
         put(samples.delta, count, at(samples.step_delta, q))
@@ -263,7 +279,7 @@ def see(grid, place, ray, path, harmonics, samples):
     color, stopped, light = splat(f32(0)), f32(0), f32(1)
     found, done, first, visible = 0, 0, 0, 0
     while light > VISIBLE and done < MOST - 48:
-        while found - done < 16 and first < path.count:
+        while found - done < 16 and first < path.steps:
             found = _find(grid, place, ray, path, first, samples, found)
             first += 16
         if found == done:

@@ -1,9 +1,9 @@
 """Sixteen numbers as one value, inside Numba kernels: explicit vectors where the compiler would not find them.
 
-``Floats`` holds 16 float32, ``Ints`` 16 int32, ``Mask`` 16 truth values. They live in registers: a kernel loads them from
-arrays of shape [n, 16] whose rows are 64-byte aligned, computes with the ordinary operators (a plain number stands for
-16 equal ones), and stores them again. LLVM makes of this one AVX-512 instruction an operation, or two of AVX2, or four
-of NEON: one source for every processor, and no compiler on the user's machine.
+``Floats`` holds 16 float32, ``Ints`` 16 int32, ``Mask`` 16 truth values. They live in registers: a kernel loads them
+from arrays of shape [n, 16] whose rows are 64-byte aligned, computes with the ordinary operators (a plain number stands
+for 16 equal ones), and stores them again. LLVM makes of this one AVX-512 instruction an operation, or two of AVX2, or
+four of NEON: one source for every processor, and no compiler on the user's machine.
 
 Sixteen floats are one cache line, and one vertex of the voxel grid: four groups of four lanes, here called *quads*.
 """
@@ -81,7 +81,7 @@ def _call(builder: ir.IRBuilder, name: str, *values: ir.Value) -> ir.Value:
 
 
 def _is_number(kind: types.Type) -> bool:
-    return isinstance(kind, types.Integer | types.Float)
+    return isinstance(kind, types.Float) or (isinstance(kind, types.Integer) and kind.signed)
 
 
 def _binary(operation: Callable, name: str, make: Callable, result: _Vector | None = None) -> None:
@@ -102,7 +102,7 @@ def _binary(operation: Callable, name: str, make: Callable, result: _Vector | No
 
     @overload(operation, inline="always")
     def on_vectors(a, b):
-        if isinstance(a, _Vector) and (b == a or _is_number(b)) or isinstance(b, _Vector) and _is_number(a):
+        if (isinstance(a, _Vector) and (b == a or _is_number(b))) or (isinstance(b, _Vector) and _is_number(a)):
             return lambda a, b: call(a, b)
         return None
 
@@ -117,12 +117,8 @@ _binary(operator.and_, "and", lambda m, a, b, f: m.and_(a, b))
 _binary(operator.or_, "or", lambda m, a, b, f: m.or_(a, b))
 _binary(operator.lshift, "shl", lambda m, a, b, f: m.shl(a, b))
 _binary(operator.rshift, "shr", lambda m, a, b, f: m.ashr(a, b))
-_binary(
-    operator.lt, "lt", lambda m, a, b, f: m.fcmp_ordered("<", a, b) if f else m.icmp_signed("<", a, b), result=Mask
-)
-_binary(
-    operator.gt, "gt", lambda m, a, b, f: m.fcmp_ordered(">", a, b) if f else m.icmp_signed(">", a, b), result=Mask
-)
+_binary(operator.lt, "lt", lambda m, a, b, f: m.fcmp_ordered("<", a, b) if f else m.icmp_signed("<", a, b), result=Mask)
+_binary(operator.gt, "gt", lambda m, a, b, f: m.fcmp_ordered(">", a, b) if f else m.icmp_signed(">", a, b), result=Mask)
 
 
 def _smaller(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, of_floats: bool) -> ir.Value:
@@ -371,7 +367,9 @@ def woven(typingctx, a, b, c):
     """Of each quad, lane 0 of ``a``, lane 1 of ``b``, lanes 2 and 3 of ``c``."""
 
     def generate(context, builder, signature, args):
-        firsts = builder.shuffle_vector(args[0], args[1], _lanes([i if i % 4 == 0 else LANES + i for i in range(LANES)]))
+        firsts = builder.shuffle_vector(
+            args[0], args[1], _lanes([i if i % 4 == 0 else LANES + i for i in range(LANES)])
+        )
         return builder.shuffle_vector(firsts, args[2], _lanes([i if i % 4 < 2 else LANES + i for i in range(LANES)]))
 
     return Floats(a, b, c), generate
@@ -400,11 +398,14 @@ def _log2(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
     rest = builder.bitcast(builder.sub(bits, builder.shl(exponent, _constant(integer, 23))), kind)
     part = builder.fsub(rest, _constant(kind, 1.0), flags=_FAST)
     series = (
-        -0.12980102, 0.14084256, -0.12148110, 0.13981356, -0.16684235, 0.20012440, -0.24999667, 0.33333210, -0.5, 1.0, 0.0,
+        -0.12980102, 0.14084256, -0.12148110, 0.13981356, -0.16684235, 0.20012440, -0.24999667, 0.33333210,
+        -0.5, 1.0, 0.0,
     )  # fmt: skip
     natural = _polynomial(builder, part, series)
     whole_part = builder.sitofp(exponent, kind)
-    return builder.fadd(builder.fmul(natural, _constant(kind, 1.4426950408889634), flags=_FAST), whole_part, flags=_FAST)
+    return builder.fadd(
+        builder.fmul(natural, _constant(kind, 1.4426950408889634), flags=_FAST), whole_part, flags=_FAST
+    )
 
 
 def _polynomial(builder: ir.IRBuilder, x: ir.Value, coefficients: tuple[float, ...]) -> ir.Value:

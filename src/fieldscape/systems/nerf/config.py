@@ -126,8 +126,8 @@ class VoxelConfig:
     resolution: int = 0
     """The finest grid holds about resolution^3 vertices. 0: from the size of the photos."""
 
-    n_rand: int = 4096
-    """Rays in a step."""
+    n_rand: int = 0
+    """Rays in a step. 0: 16384 with the kernels, 4096 with torch."""
 
     step: float = 1.0
     """Voxels between samples on a ray."""
@@ -135,20 +135,41 @@ class VoxelConfig:
     channels: int = 0
     """Further channels to learn beside the colour, from as many-channel maps in 0..1."""
 
-    lr_density: float = 0.5
-    """Rate of Adam for the raw density."""
+    lr_density: float = 0.2
+    """How far the raw density moves at a ray."""
 
-    lr_color: float = 0.2
-    """Rate of Adam for the spherical harmonics of colour."""
+    lr_color: float = 0.08
+    """How far the spherical harmonics of colour move at a ray."""
 
     lr_decay: float = 0.1
     """Share of both rates left at the end; they fall exponentially."""
 
-    smoothness: float = 1e-8
-    """Weight of the squared difference between neighbouring vertices."""
+    smoothness: float = 1e-6
+    """How strongly vertices are pulled towards the middle of their cells."""
 
     opacity: float = 0.05
     """Weight of the error of opacity, where photos with a plain background or transparency tell it."""
+
+    engine: Literal["auto", "torch"] = "auto"
+    """auto: kernels on a CPU, torch elsewhere and for further channels. torch: always."""
+
+    deterministic: bool = False
+    """One thread, so that with iters a run repeats bit for bit."""
+
+    refine_poses: bool = False
+    """Mend slightly wrong poses while the scene is learned."""
+
+    lr_pose: float = 5e-4
+    """Step of a pose, in radians, and in radii of the scene."""
+
+    exposure: bool = False
+    """Learn a gain of each photo's colours, for photos of uneven exposure."""
+
+    robust: float = 0.0
+    """Errors of colour well beyond this count for little, as those of passers-by. 0: all count."""
+
+    any_background: bool = False
+    """Show the object before random colours while learning, where photos have transparency."""
 
     eval_every: int = 250
     """Steps between measurements on held-out views."""
@@ -159,14 +180,16 @@ class VoxelConfig:
     preview_every: int = 0
     """Steps between preview pictures. 0: none."""
 
-    checkpoint_every: int = 500
+    checkpoint_every: int = 2000
     """Steps between checkpoints."""
 
     def __post_init__(self) -> None:
-        for name in ("n_rand", "eval_every", "eval_views", "checkpoint_every"):
+        for name in ("eval_every", "eval_views", "checkpoint_every"):
             _require(self, name, 1, 10**9)
-        for name in ("iters", "seconds", "channels", "smoothness", "opacity", "preview_every"):
+        for name in ("n_rand", "iters", "seconds", "channels", "smoothness", "opacity", "preview_every"):
             _require(self, name, 0, 10**9)
+        for name in ("lr_pose", "robust"):
+            _require(self, name, 0, 1)
         _require(self, "step", 0.1, 4)
         for name in ("lr_density", "lr_color"):
             _require(self, name, 1e-9, 10)

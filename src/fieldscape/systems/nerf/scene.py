@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from fieldscape.cameras import image_rays
@@ -13,6 +14,7 @@ from fieldscape.configs import load_config
 from fieldscape.errors import BadInput
 from fieldscape.framing import frame
 from fieldscape.scenes import Scene, SceneFiles, typical_view, write_scene
+from fieldscape.systems.nerf.bricks import Bricks, Workers, from_dense
 from fieldscape.systems.nerf.config import MlpConfig, VoxelConfig
 from fieldscape.systems.nerf.mlp import NerfMlp, Placement, render_picture
 from fieldscape.systems.nerf.train_mlp import FittedMlp
@@ -26,10 +28,12 @@ Draw = Callable[[Camera, Mapping[str, float]], Rendered]
 def write(folder: Path, fitted: FittedMlp | FittedVoxels, config: MlpConfig | VoxelConfig, views: Views) -> None:
     """Write the scene of ``fitted``, with the cameras of ``views`` to return to. Raises BadInput if it cannot."""
     details: dict[str, object] = {"background": views.background}
+    camera = views.camera
     if isinstance(fitted, FittedVoxels) and isinstance(config, VoxelConfig):
-        field, framing = fitted.field, fitted.framing
-        details |= {"field": "voxels", "shape": field.shape, "channels": field.channels, "step": config.step}
-        tensors = field.state_dict()
+        field, framing, camera = fitted.field, fitted.framing, fitted.cameras
+        kind = "bricks" if isinstance(field, Bricks) else "voxels"
+        details |= {"field": kind, "shape": field.shape, "channels": field.channels, "step": config.step}
+        tensors = field.tensors() if isinstance(field, Bricks) else field.state_dict()
     elif isinstance(fitted, FittedMlp):
         framing = frame(views)
         details |= {
@@ -40,7 +44,7 @@ def write(folder: Path, fitted: FittedMlp | FittedVoxels, config: MlpConfig | Vo
         tensors = fitted.model.state_dict()
     else:
         raise TypeError("a voxel field goes with a VoxelConfig")
-    cameras = views.camera[torch.tensor(views.train)]
+    cameras = camera[torch.tensor(views.train)]
     write_scene(folder, "nerf", tensors, details, cameras, typical_view(cameras, framing), framing)
 
 
@@ -48,7 +52,7 @@ def rebuild(files: SceneFiles, device: torch.device) -> Scene:
     """The Scene of what ``write`` wrote. Raises BadInput where the files do not fit each other."""
     behind = files.details.get("background")
     try:
-        if files.details["field"] == "voxels":
+        if files.details["field"] in ("bricks", "voxels"):
             draw = _voxels(files, device, behind)
         else:
             draw = _mlp(files, device, behind)
@@ -58,19 +62,36 @@ def rebuild(files: SceneFiles, device: torch.device) -> Scene:
 
 
 def _voxels(files: SceneFiles, device: torch.device, behind: list[float] | None) -> Draw:
+    """Kernels draw fields of three channels on a CPU, torch all others; either kind is read from either file."""
     x, y, z = (int(n) for n in files.details["shape"])
     channels, step = int(files.details["channels"]), float(files.details["step"])
-    framing = files.framing.to(device)
-    field = VoxelField(framing.low, framing.high, (x, y, z), framing.unbounded, channels)
-    field.load_state_dict(files.tensors)
-    background = None
-    if behind is not None:
-        background = torch.tensor([*behind, *[0.0] * (channels - 3)], device=device)
+    framing = files.framing
+    background = None if behind is None else torch.tensor([*behind, *[0.0] * (channels - 3)])
+    workers = Workers(torch.get_num_threads())
+    if files.details["field"] == "bricks":
+        bricks = Bricks(framing, (x, y, z), np.zeros((x - 1, y - 1, z - 1), bool), step, workers)
+        bricks.load(files.tensors)
+        field = None if device.type == "cpu" else bricks.dense()
+    else:
+        field = VoxelField(framing.low, framing.high, (x, y, z), framing.unbounded, channels)
+        field.load_state_dict(files.tensors)
+        if device.type == "cpu" and channels == 3:
+            bricks, field = from_dense(field, framing, step, workers), None
 
-    def draw(camera: Camera, controls: Mapping[str, float]) -> Rendered:
-        return picture(field, image_rays(camera.to(device)), framing, background, step).map(torch.Tensor.cpu)
+    if field is None:
 
-    return draw
+        def draw(camera: Camera, controls: Mapping[str, float]) -> Rendered:
+            return bricks.picture(image_rays(camera), background)
+
+        return draw
+
+    there, before = field.to(device), None if background is None else background.to(device)
+    around = framing.to(device)
+
+    def draw_there(camera: Camera, controls: Mapping[str, float]) -> Rendered:
+        return picture(there, image_rays(camera.to(device)), around, before, step).map(torch.Tensor.cpu)
+
+    return draw_there
 
 
 def _mlp(files: SceneFiles, device: torch.device, behind: list[float] | None) -> Draw:

@@ -18,6 +18,7 @@ works on it unchanged. Steps along a ray grow in the same proportion, so that ea
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 
 import torch
@@ -41,6 +42,9 @@ VISIBLE = 1e-3
 
 OCCUPIED = 0.02
 """Density a voxel below which a cell counts as empty and is skipped."""
+
+OCCUPIED_RAW = SHIFT + math.log(math.expm1(OCCUPIED))
+"""The raw density that stands for it."""
 
 
 class VoxelField(nn.Module):
