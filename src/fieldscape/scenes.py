@@ -10,7 +10,7 @@ latent code, an object's number). It is rebuilt from its run folder alone:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,7 @@ from torch import Tensor
 from fieldscape.errors import BadInput
 from fieldscape.files import read_json, reason, write_atomic, write_json
 from fieldscape.framing import Framing
-from fieldscape.types import LENS_COEFFICIENTS, Camera, Rendered
+from fieldscape.types import LENS_COEFFICIENTS, Camera, Rendered, Views
 
 FORMAT = 1
 """The number of the layout of scene.json; it grows when an older fieldscape could not read it."""
@@ -41,7 +41,10 @@ class Control:
 
 @dataclass(frozen=True)
 class Scene:
-    """A scene to look at. cameras: those of the photos it was made from, single views to start from and return to."""
+    """A scene to look at. cameras: those of the photos it was made from, single views to start from and return to.
+
+    mended: the poses of all photos of its data [v, 4, 4], where training found them better than the data did.
+    """
 
     system: str
     draw: Callable[[Camera, Mapping[str, float]], Rendered]
@@ -49,6 +52,7 @@ class Scene:
     cameras: Camera
     framing: Framing
     controls: tuple[Control, ...] = ()
+    mended: Tensor | None = None
 
     def render(self, camera: Camera, **controls: float) -> Rendered:
         """What ``camera`` (a single one) sees: colour, depth and alpha with leading dims [height, width], on the CPU.
@@ -65,6 +69,14 @@ class Scene:
                 raise BadInput(f"{name} goes from {span} in this scene, not to {value:g}")
         values = {control.name: controls.get(control.name, control.default) for control in self.controls}
         return self.draw(camera, values)
+
+
+def with_mended_poses(views: Views, scene: Scene) -> Views:
+    """The views that ``scene`` was made from, with the poses that it has found for them, if any."""
+    if scene.mended is None or len(scene.mended) != len(views):
+        return views
+    split = f"{views.split}; poses of all photos, held-out ones too, fitted to the scene"
+    return replace(views, camera=replace(views.camera, pose=scene.mended), split=split)
 
 
 def write_scene(

@@ -15,6 +15,7 @@ from fieldscape.files import read_json, write_json
 from fieldscape.images import write_image
 from fieldscape.progress import progress
 from fieldscape.runs import Run, peak_memory_mb
+from fieldscape.scenes import with_mended_poses
 from fieldscape.systems.opening import open_scene
 from fieldscape.types import Rendered
 
@@ -28,6 +29,9 @@ def evaluate_run(options: EvalOptions) -> None:
     read = ReadOptions() if how is None else load_config(ReadOptions, how, f"{run.path / 'run.json'}: read")
     cache = run.path.parent / f"{options.data.resolve().stem}.sfm"
     views = data.read(options.data, dataclasses.replace(read, cache=cache), quiet=options.quiet)
+    own = data.fingerprint(views) == run.record["data"].get("fingerprint")
+    if own:
+        views = with_mended_poses(views, scene)
     if options.out is not None:
         try:
             options.out.mkdir(parents=True, exist_ok=True)
@@ -46,7 +50,7 @@ def evaluate_run(options: EvalOptions) -> None:
         quality = evaluate(scene, views, each)
     figures = {k: v for k, v in dataclasses.asdict(quality).items() if v is not None}
     path = run.path / "report.json"
-    if data.fingerprint(views) == run.record["data"].get("fingerprint"):
+    if own:
         # The same data as the run's own: its report is brought up to date, and what training wrote there stays.
         before = read_json(path) if path.exists() else {}
         write_json(path, {"seed": run.record["seed"], "peak_memory_mb": peak_memory_mb(), **before, **figures})

@@ -116,7 +116,7 @@ class DemoOptions:
     out: Path = Path("demo")
     """The folder for the room, the run, the video and the contact sheet."""
 
-    seconds: float = 60.0
+    seconds: float = 25.0
     """Time to train."""
 
     seed: int = 0

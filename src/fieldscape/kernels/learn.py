@@ -18,8 +18,7 @@ import numpy as np
 
 from fieldscape.kernels.compiling import compiled, inlined
 from fieldscape.kernels.grid import RAW
-from fieldscape.kernels.lenses import direction
-from fieldscape.kernels.march import Path, Ray, basis, f32, lay, see
+from fieldscape.kernels.march import Path, Ray, basis, f32, lay, pixel_ray, see
 from fieldscape.kernels.vectors import (
     at,
     cycle,
@@ -106,12 +105,7 @@ def _draw(grid, place, photos, seed, number):
     rest = pixel - photo * (height * width)
     row = rest // width
     column = rest - row * width
-    x, y, z = direction(photos.lens, photos.lenses, photo, f32(column) + f32(0.5), f32(row) + f32(0.5))
-    poses, pose = photos.poses, 12 * photo
-    dx = at(poses, pose) * x + at(poses, pose + 1) * y + at(poses, pose + 2) * z
-    dy = at(poses, pose + 4) * x + at(poses, pose + 5) * y + at(poses, pose + 6) * z
-    dz = at(poses, pose + 8) * x + at(poses, pose + 9) * y + at(poses, pose + 10) * z
-    ray = Ray(at(poses, pose + 3), at(poses, pose + 7), at(poses, pose + 11), dx, dy, dz)
+    ray = pixel_ray(photos.lens, photos.lenses, photos.poses, photo, row, column)
     return Query(photo, row, column, ray, lay(grid, place, ray, _share(chance, 0)), chance)
 
 
@@ -318,45 +312,3 @@ def learn(grid, place, photos, rates, background, seed, first, last, samples, to
     told[0] += error
     told[1] += last - first
     told[2] += count
-
-
-@inlined
-def _normal(grid, place, samples, s):
-    """The unit direction in which density falls fastest at sample ``s``, in grid axes."""
-    corner = (s >> 4) * 128 + (s & 15)
-    x, y, z = f32(0), f32(0), f32(0)
-    for m in range(8):
-        raw = at(grid.table, np.int64(at(samples.corner, corner + 16 * m)) * 16 + RAW)
-        x += raw if m < 4 else -raw
-        y += raw if m & 2 == 0 else -raw
-        z += raw if m & 1 == 0 else -raw
-    x, y, z = x * place.per_x, y * place.per_y, z * place.per_z
-    inverse = f32(1) / max(f32(np.sqrt(x * x + y * y + z * z)), f32(1e-12))
-    return x * inverse, y * inverse, z * inverse
-
-
-@compiled
-def look(grid, place, origins, directions, background, first, last, samples, seen):
-    """What the rays ``first``..``last`` see, into ``seen`` [r, 8]: red, green, blue, alpha, median depth, normal.
-
-    No sample is shifted, so a look is the same every time.
-    """
-    for i in range(first, last):
-        ray = Ray(origins[i, 0], origins[i, 1], origins[i, 2], directions[i, 0], directions[i, 1], directions[i, 2])
-        path = lay(grid, place, ray, f32(0.5))
-        visible, color, stopped = see(grid, place, ray, path, basis(ray), samples)
-        rest = f32(1) - stopped
-        seen[i, 0] = lane(color, 0) + rest * background[0]
-        seen[i, 1] = lane(color, 4) + rest * background[1]
-        seen[i, 2] = lane(color, 8) + rest * background[2]
-        seen[i, 3] = stopped
-        for k in range(4, 8):
-            seen[i, k] = f32(0)
-        passed = f32(0)
-        for n in range(visible):
-            passed += at(samples.seen, n)
-            if passed >= f32(0.5) * stopped:
-                s = at(samples.which, n)
-                seen[i, 4] = at(samples.t, s)
-                seen[i, 5], seen[i, 6], seen[i, 7] = _normal(grid, place, samples, s)
-                break

@@ -17,6 +17,7 @@ import numpy as np
 
 from fieldscape.kernels.compiling import inlined
 from fieldscape.kernels.grid import aligned
+from fieldscape.kernels.lenses import direction
 from fieldscape.kernels.vectors import (
     at,
     cycle,
@@ -113,6 +114,17 @@ class Path(NamedTuple):
     first: np.float32
     middle: np.float32
     unit: np.float32
+
+
+@inlined
+def pixel_ray(lens, lenses, poses, photo, row, column):
+    """The ray through the centre of a pixel: ``cameras.pixel_rays``."""
+    x, y, z = direction(lens, lenses, photo, f32(column) + f32(0.5), f32(row) + f32(0.5))
+    pose = 12 * photo
+    dx = at(poses, pose) * x + at(poses, pose + 1) * y + at(poses, pose + 2) * z
+    dy = at(poses, pose + 4) * x + at(poses, pose + 5) * y + at(poses, pose + 6) * z
+    dz = at(poses, pose + 8) * x + at(poses, pose + 9) * y + at(poses, pose + 10) * z
+    return Ray(at(poses, pose + 3), at(poses, pose + 7), at(poses, pose + 11), dx, dy, dz)
 
 
 @inlined

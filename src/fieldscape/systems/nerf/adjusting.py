@@ -50,8 +50,11 @@ class Adjustment:
         rates = [turn] * 3 + [move] * 3 if self.poses_move else [0.0] * 6
         self.rates = np.array(rates + [GAIN_RATE if self.exposures_move else 0.0] * 3)
 
-    def move(self, photos: Photos, scale: float) -> None:
-        """One step of Adam (Kingma and Ba 2015) for the photos that were pulled at, at ``scale`` times the rates."""
+    def move(self, photos: Photos, scale: float, centered: bool = True) -> None:
+        """One step of Adam (Kingma and Ba 2015) for the photos that were pulled at, at ``scale`` times the rates.
+
+        centered: what these photos have in common is taken out.
+        """
         pull = np.stack(self.pulls).astype(np.float64).sum(0)
         for pulls in self.pulls:
             pulls[:] = 0
@@ -66,7 +69,7 @@ class Adjustment:
         square = self.square[met] / (1 - b2 ** self.age[met])
         step = mean / (np.sqrt(square) + 1e-20) + HOME * self.values[met] / np.maximum(self.rates, 1e-12)
         values = self.values[met] - scale * self.rates * step
-        self.values[met] = values - values.mean(0)
+        self.values[met] = values - values.mean(0) if centered else values
         self.apply(photos)
 
     def apply(self, photos: Photos) -> None:

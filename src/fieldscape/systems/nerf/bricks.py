@@ -20,12 +20,16 @@ from fieldscape.framing import Framing
 from fieldscape.kernels import grid as grids
 from fieldscape.kernels import march
 from fieldscape.kernels.grid import RAW, Grid, Place
-from fieldscape.kernels.learn import look
+from fieldscape.kernels.lenses import LENS_NUMBERS, lens_table, pose_table
+from fieldscape.kernels.look import TILE, look
 from fieldscape.systems.nerf.voxels import OCCUPIED_RAW, VoxelField
-from fieldscape.types import Rays, Rendered
+from fieldscape.types import Camera, Rendered
 
 LEARNED = RAW + 1
 """Lanes of a vertex that make the picture: twelve of colour, one of density. The rest is the optimiser's memory."""
+
+
+TILES_AT_ONCE = 256
 
 
 class Workers:
@@ -65,12 +69,12 @@ class Bricks:
         self.allowed = self.grid.occupied.copy()
         low, high = framing.low.double().numpy(), framing.high.double().numpy()
         per_unit = (np.array(shape) - 1) / (high - low)
-        voxel = (high - low)[0] / (shape[0] - 1) * (2 if framing.unbounded else 1)
+        length = (high - low)[0] / (shape[0] - 1) * (2 if framing.unbounded else 1)
         origin = framing.center.numpy() if framing.unbounded else low
-        near = framing.near if framing.unbounded else 0.0
+        clear = framing.near if framing.unbounded else 0.0
         x, y, z, per_x, per_y, per_z = (np.float32(number) for number in (*origin, *per_unit))
-        voxel, step, near, reach = (np.float32(number) for number in (voxel, step, near, framing.radius))
-        self.place = Place(x, y, z, per_x, per_y, per_z, voxel, step, near, reach, framing.unbounded)
+        voxel, stride, near, reach = (np.float32(number) for number in (length, step, clear, framing.radius))
+        self.place = Place(x, y, z, per_x, per_y, per_z, voxel, stride, near, reach, framing.unbounded)
 
     @property
     def cells(self) -> Bool[np.ndarray, "i j k"]:
@@ -103,21 +107,22 @@ class Bricks:
         )
         return fine
 
-    def picture(self, rays: Rays, background: Float[Tensor, "3"] | None) -> Rendered:
-        """What the field looks like along a grid of rays [h, w]; the same every time."""
-        origins = rays.origins.reshape(-1, 3).contiguous().numpy()
-        directions = rays.directions.reshape(-1, 3).contiguous().numpy()
+    def picture(self, camera: Camera, background: Float[Tensor, "3"] | None) -> Rendered:
+        """What a single camera sees, leading dims [height, width]; the same every time."""
+        batch = camera.map(lambda tensor: tensor[None])
+        lens, lenses, poses = LENS_NUMBERS[camera.lens], lens_table(batch), pose_table(batch)
         behind = np.zeros(3, np.float32) if background is None else background.numpy()
-        seen = np.empty((len(origins), 8), np.float32)
+        seen = np.empty((camera.height, camera.width, 8), np.float32)
 
         def work(worker: int, first: int, last: int) -> None:
             samples = self.workers.samples[worker]
-            look(self.grid, self.place, origins, directions, behind, first, last, samples, seen)
+            look(self.grid, self.place, lens, lenses, poses, behind, first, last, samples, seen)
 
-        # In small parts, so that no thread waits long for another.
-        for first in range(0, len(origins), 2**16):
-            self.workers.share(work, first, min(first + 2**16, len(origins)))
-        whole = torch.from_numpy(seen).reshape(*rays.origins.shape[:-1], 8)
+        # In parts, so that no thread waits long for another.
+        tiles = -(-camera.height // TILE) * -(-camera.width // TILE)
+        for first in range(0, tiles, TILES_AT_ONCE):
+            self.workers.share(work, first, min(first + TILES_AT_ONCE, tiles))
+        whole = torch.from_numpy(seen)
         return Rendered(whole[..., :3], whole[..., 4:5], whole[..., 3:4], normal=whole[..., 5:])
 
     def tensors(self, lanes: int = LEARNED) -> dict[str, Tensor]:

@@ -113,6 +113,10 @@ MLP_PRESETS: dict[str, MlpConfig] = {
 """Named starting points; each field can still be set on its own."""
 
 
+QUALITY_SECONDS = {"draft": 10.0, "good": 60.0, "best": 300.0}
+"""How long a voxel field of a named quality is trained."""
+
+
 @dataclass(frozen=True)
 class VoxelConfig:
     """A radiance field on a grid, coarse to fine, trained within a number of seconds or of steps."""
@@ -159,7 +163,7 @@ class VoxelConfig:
     refine_poses: bool = False
     """Mend slightly wrong poses while the scene is learned."""
 
-    lr_pose: float = 5e-4
+    lr_pose: float = 4e-3
     """Step of a pose, in radians, and in radii of the scene."""
 
     exposure: bool = False

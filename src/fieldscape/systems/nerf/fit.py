@@ -16,6 +16,7 @@ from fieldscape.evaluation import evaluate
 from fieldscape.images import colorize_depth, contact_sheet, write_image
 from fieldscape.progress import Bar, progress
 from fieldscape.runs import Run, fresh_path
+from fieldscape.scenes import with_mended_poses
 from fieldscape.stopping import Stop, graceful_stop
 from fieldscape.systems.nerf import scene, train_mlp, train_voxels
 from fieldscape.systems.nerf.options import FitOptions, NerfConfig, resolve, resumed
@@ -110,6 +111,7 @@ def read(path: Path, run: Path, options: ReadOptions, quiet: bool) -> Views:
 def report(run: Run, step: int, seconds: float, seed: int, views: Views, device: torch.device, quiet: bool) -> None:
     """Measure the scene as it stands on disk, write ``report.json`` and a contact sheet, and say what came out."""
     rebuilt = open_scene(run.path, device)
+    views = with_mended_poses(views, rebuilt)
     rows: list[tuple[int, Rendered, float]] = []
     count = len(views.held_out or views.train)
     with progress(count, "measuring", quiet, unit="view") as bar:

@@ -3,20 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from fieldscape import metrics
-from fieldscape.cameras import image_rays
-from fieldscape.types import Rays, Rendered, Views
+from fieldscape.types import Camera, Rendered, Views
 
 EVAL_PIXELS = 2**16
 """About so many pixels are rendered to measure quality on the way, on a grid over the chosen views."""
 
-Look = Callable[[Rays], Rendered]
-"""What a grid of rays [h, w] sees."""
+Look = Callable[[Camera], Rendered]
+"""What a single camera sees."""
 
 
 def held_out_psnr(look: Look, views: Views, most: int) -> float | None:
@@ -48,5 +48,12 @@ def preview(look: Look, views: Views) -> Float[Tensor, "h w 3"]:
 
 def see(look: Look, views: Views, i: int, stride: int) -> Float[Tensor, "h w 3"]:
     """The colours of view ``i`` at every ``stride``-th pixel of both axes."""
-    rays = image_rays(views.camera[i])
-    return look(Rays(rays.origins[::stride, ::stride], rays.directions[::stride, ::stride])).color
+    camera = views.camera[i]
+    sparse = replace(
+        camera,
+        focal=camera.focal / stride,
+        center=(camera.center - 0.5) / stride + 0.5,
+        width=-(-camera.width // stride),
+        height=-(-camera.height // stride),
+    )
+    return look(sparse).color

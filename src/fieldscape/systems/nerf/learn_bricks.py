@@ -20,13 +20,17 @@ from fieldscape.systems.nerf.adjusting import Adjustment
 from fieldscape.systems.nerf.bricks import Bricks, Workers
 from fieldscape.systems.nerf.config import VoxelConfig
 from fieldscape.systems.nerf.pool import Pool
-from fieldscape.types import Camera, Rays, Rendered, Views
+from fieldscape.types import Camera, Rendered, Views
 
 RAYS_A_STEP = 2**14
 """Enough to keep every thread busy for some milliseconds between two looks at the clock."""
 
 MEMORY = 0.99
 """Share of the mean squared gradient kept at each move of a vertex."""
+
+
+LOOKS = 60
+"""Steps in which the pose of a photo that was not learned from is found."""
 
 
 class BrickLearner:
@@ -37,6 +41,7 @@ class BrickLearner:
         views: Views,
         framing: Framing,
         pool: Pool,
+        unseen: Pool | None,
         background: Tensor | None,
         config: VoxelConfig,
         seed: int,
@@ -45,6 +50,7 @@ class BrickLearner:
         if not is_kept("learn"):
             bar.say("Compiling the kernels for this processor: about ten seconds, the first time only.")
         self.framing, self.config, self.background, self.camera = framing, config, background, views.camera
+        self.unseen = unseen
         self.rays_a_step = config.n_rand or RAYS_A_STEP
         self.workers = Workers(1 if config.deterministic else torch.get_num_threads())
         self.seed = seed * 0x5851F42D + 0x14057B7E
@@ -65,7 +71,7 @@ class BrickLearner:
         self._call(self.rates(0.0), 0, 0)
         self.refine((9, 9, 9), True)
         self.settle()
-        self.picture(Rays(torch.zeros(1, 1, 3), torch.ones(1, 1, 3)))
+        self.picture(replace(views.camera[0], width=1, height=1))
 
     def rates(self, progress: float) -> Rates:
         """How far things move at a share ``progress`` of the training."""
@@ -97,8 +103,15 @@ class BrickLearner:
         self.bricks.settle()
 
     def finish(self) -> None:
-        """Leaves only what is seen."""
+        """Leaves only what is seen, and finds, where poses are mended, those of photos that were not learned from."""
         self.bricks.settle(reach=0)
+        if self.unseen is None:
+            return
+        photos = self.photos._replace(pool=self.unseen.pixels)
+        still = self.rates(1.0)._replace(density=np.float32(0), color=np.float32(0))
+        for n in range(LOOKS):
+            self._call(still, n * self.rays_a_step, (n + 1) * self.rays_a_step, photos)
+            self.adjustment.move(photos, self.config.lr_decay ** (n / LOOKS), centered=False)
 
     def field(self) -> Bricks:
         return self.bricks
@@ -119,19 +132,19 @@ class BrickLearner:
             self.adjustment.move(self.photos, self.config.lr_decay**progress)
         return float(self.told[:, 0].sum() / self.told[:, 1].sum())
 
-    def _call(self, rates: Rates, first: int, last: int) -> None:
+    def _call(self, rates: Rates, first: int, last: int, photos: Photos | None = None) -> None:
         grid, place = self.bricks.grid, self.bricks.place
         behind = np.zeros(3, np.float32) if self.background is None else self.background.numpy()
 
         def work(worker: int, first: int, last: int) -> None:
             samples, told = self.workers.samples[worker], self.told[worker]
             pulls = self.adjustment.pulls[worker % len(self.adjustment.pulls)]
-            learn(grid, place, self.photos, rates, behind, self.seed, first, last, samples, told, pulls)
+            learn(grid, place, photos or self.photos, rates, behind, self.seed, first, last, samples, told, pulls)
 
         self.workers.share(work, first, last)
 
-    def picture(self, rays: Rays) -> Rendered:
-        return self.bricks.picture(rays, self.background)
+    def picture(self, camera: Camera) -> Rendered:
+        return self.bricks.picture(camera, self.background)
 
     def tensors(self) -> dict[str, Tensor]:
         """All that a checkpoint needs, with ``state``."""

@@ -11,6 +11,7 @@ from torch import Tensor
 from torch.nn.functional import embedding_bag
 
 from fieldscape import resuming
+from fieldscape.cameras import image_rays
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.framing import Framing
 from fieldscape.systems.nerf.config import VoxelConfig
@@ -18,7 +19,7 @@ from fieldscape.systems.nerf.grid import RowAdam
 from fieldscape.systems.nerf.pixels import look_up, squared_error, to_device
 from fieldscape.systems.nerf.pool import Pool, known_opacity, unravel
 from fieldscape.systems.nerf.voxels import VoxelField, march, picture
-from fieldscape.types import Camera, Rays, Rendered, Views
+from fieldscape.types import Camera, Rendered, Views
 
 RAYS_A_STEP = 2**12
 
@@ -99,8 +100,8 @@ class VoxelLearner:
             optimizer.step(table, touched, values, self.config.lr_decay**progress)
         return error.item()
 
-    def picture(self, rays: Rays) -> Rendered:
-        rays = Rays(rays.origins.to(self.pixels.device), rays.directions.to(self.pixels.device))
+    def picture(self, camera: Camera) -> Rendered:
+        rays = image_rays(camera.to(self.pixels.device))
         return picture(self.voxels, rays, self.framing, self.background, self.config.step).map(torch.Tensor.cpu)
 
     def tensors(self) -> dict[str, Tensor]:

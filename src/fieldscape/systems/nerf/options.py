@@ -11,7 +11,7 @@ import tyro
 
 from fieldscape.data.options import ReadOptions
 from fieldscape.errors import BadInput
-from fieldscape.systems.nerf.config import MLP_PRESETS, MlpConfig, VoxelConfig
+from fieldscape.systems.nerf.config import MLP_PRESETS, QUALITY_SECONDS, MlpConfig, VoxelConfig
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,11 @@ class FitOptions:
     seconds: float | None = None
     """Time to train. voxels: the whole schedule is planned for it (default 60). mlp: a limit beside --iters."""
 
+    quality: Literal["draft", "good", "best"] | None = None
+    """voxels: instead of --seconds: draft (10), good (60), best (300)."""
+
     iters: Annotated[int | None, tyro.conf.arg(aliases=["--steps"])] = None
-    """Steps to train. For voxels it replaces --seconds and makes the run repeatable bit for bit."""
+    """Steps to train. For voxels it replaces --seconds; with --deterministic the run repeats bit for bit."""
 
     n_rand: int | None = None
     """Rays in a step."""
@@ -86,7 +89,25 @@ class FitOptions:
     """voxels: the finest grid holds about resolution^3 vertices. Default: from the photos."""
 
     smoothness: float | None = None
-    """voxels: weight of the difference between neighbouring vertices."""
+    """voxels: how strongly neighbouring vertices are evened out."""
+
+    deterministic: bool | None = None
+    """voxels: one thread and no chance in the order of things, for runs that repeat bit for bit."""
+
+    refine_poses: bool | None = None
+    """voxels: mend slightly wrong poses while learning."""
+
+    exposure: bool | None = None
+    """voxels: learn each photo's exposure, where it was not fixed."""
+
+    robust: float | None = None
+    """voxels: errors of colour (0..1) well beyond this count for little, as of passers-by. 0.1 is a fair start."""
+
+    any_background: bool | None = None
+    """voxels: learn before random colours, where photos have transparency."""
+
+    engine: Literal["auto", "torch"] | None = None
+    """voxels: torch trains without the kernels."""
 
     channels: int | None = None
     """Learn so many further channels beside the colour, from maps/NAME.npy (or .png, .tif) beside the photos."""
@@ -129,7 +150,10 @@ _MLP_ONLY = (
     "preset", "n_samples", "n_importance", "octaves", "view_octaves", "depth", "width", "lr", "near", "far",
     "precision",
 )  # fmt: skip
-_VOXELS_ONLY = ("resolution", "smoothness")
+_VOXELS_ONLY = (
+    "resolution", "smoothness", "quality", "deterministic", "refine_poses", "exposure", "robust", "any_background",
+    "engine",
+)  # fmt: skip
 
 
 def resolve(options: FitOptions) -> NerfConfig:
@@ -144,6 +168,10 @@ def resolve(options: FitOptions) -> NerfConfig:
     start = VoxelConfig() if options.field == "voxels" else MLP_PRESETS[options.preset or "tiny"]
     names = {f.name for f in dataclasses.fields(start)} & {f.name for f in dataclasses.fields(FitOptions)}
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.quality is not None:
+        if options.seconds is not None or options.iters is not None:
+            raise BadInput("--quality sets how long to train: give either it, or --seconds or --iters.")
+        given["seconds"] = QUALITY_SECONDS[options.quality]
     config = dataclasses.replace(start, **given)
     read = ReadOptions(options.background, options.downscale, options.holdout, config.channels)
     if isinstance(config, VoxelConfig):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -24,8 +25,8 @@ class Pool:
     empty: np.ndarray | None
 
 
-def useful_pixels(views: Views, shapes: Bool[Tensor, "v h w"] | None) -> Pool:
-    """The pixels of the training views that may be used, without those so far from the object that they show nothing.
+def useful_pixels(views: Views, shapes: Bool[Tensor, "v h w"] | None, which: Sequence[int] | None = None) -> Pool:
+    """The usable pixels of the views ``which`` (those to learn from), without those that show nothing of the object.
 
     A ray far outside an object's silhouette ``shapes`` meets no occupied cell. Where the silhouettes come from colour,
     what lies outside them is known to be empty; inside, the object may have the background's colour, so nothing is.
@@ -36,7 +37,7 @@ def useful_pixels(views: Views, shapes: Bool[Tensor, "v h w"] | None) -> Pool:
     kind = np.uint32 if count * height * width < 2**32 else np.int64
     reach = max(2, round(0.03 * max(height, width)))
     parts = []
-    for i in views.train:
+    for i in views.train if which is None else which:
         near = np.ones((height, width), bool)
         if shapes is not None:
             near = ndimage.maximum_filter(shapes[i].numpy().view(np.uint8), 2 * reach + 1) > 0
@@ -45,9 +46,7 @@ def useful_pixels(views: Views, shapes: Bool[Tensor, "v h w"] | None) -> Pool:
         parts.append((np.flatnonzero(near) + i * height * width).astype(kind))
     pixels = np.concatenate(parts) if parts else np.zeros(0, kind)
     if len(pixels) == 0:
-        raise BadInput(
-            "no training view has a pixel to learn from: check the masks, the photos, or the --background given"
-        )
+        raise BadInput("no view has a pixel to learn from: check the masks, the photos, or the --background given")
     empty = None if shapes is None or channels == 4 else (~shapes).numpy().view(np.uint8)
     return Pool(pixels, empty)
 

@@ -34,6 +34,8 @@ def write(folder: Path, fitted: FittedMlp | FittedVoxels, config: MlpConfig | Vo
         kind = "bricks" if isinstance(field, Bricks) else "voxels"
         details |= {"field": kind, "shape": field.shape, "channels": field.channels, "step": config.step}
         tensors = field.tensors() if isinstance(field, Bricks) else field.state_dict()
+        if config.refine_poses:
+            tensors["mended"] = camera.pose
     elif isinstance(fitted, FittedMlp):
         framing = frame(views)
         details |= {
@@ -50,7 +52,7 @@ def write(folder: Path, fitted: FittedMlp | FittedVoxels, config: MlpConfig | Vo
 
 def rebuild(files: SceneFiles, device: torch.device) -> Scene:
     """The Scene of what ``write`` wrote. Raises BadInput where the files do not fit each other."""
-    behind = files.details.get("background")
+    behind, mended = files.details.get("background"), files.tensors.pop("mended", None)
     try:
         if files.details["field"] in ("bricks", "voxels"):
             draw = _voxels(files, device, behind)
@@ -58,7 +60,7 @@ def rebuild(files: SceneFiles, device: torch.device) -> Scene:
             draw = _mlp(files, device, behind)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"the scene's description and its tensors do not fit each other ({error}): fit again") from error
-    return Scene("nerf", draw, files.start, files.cameras, files.framing)
+    return Scene("nerf", draw, files.start, files.cameras, files.framing, mended=mended)
 
 
 def _voxels(files: SceneFiles, device: torch.device, behind: list[float] | None) -> Draw:
@@ -81,7 +83,7 @@ def _voxels(files: SceneFiles, device: torch.device, behind: list[float] | None)
     if field is None:
 
         def draw(camera: Camera, controls: Mapping[str, float]) -> Rendered:
-            return bricks.picture(image_rays(camera), background)
+            return bricks.picture(camera, background)
 
         return draw
 

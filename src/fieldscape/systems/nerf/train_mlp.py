@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from fieldscape import devices, resuming
+from fieldscape.cameras import image_rays
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.errors import BadInput
 from fieldscape.framing import frame
@@ -25,7 +26,7 @@ from fieldscape.systems.nerf.config import MlpConfig
 from fieldscape.systems.nerf.glimpses import held_out_psnr, preview
 from fieldscape.systems.nerf.mlp import NerfMlp, Placement, initialize, rays_at_once, render_picture, render_rays
 from fieldscape.systems.nerf.pixels import draw, require_maps, squared_error, to_device
-from fieldscape.types import Rays, Rendered, Views
+from fieldscape.types import Camera, Rendered, Views
 
 DENSITY_BIASES = (0.1, 0.5, 1.0)
 """Fog at the start of the first attempt and of the restarts after a collapse; there are no more attempts than these."""
@@ -87,8 +88,8 @@ def train(
         bf16 = bool(resume.state["bf16"])  # measured anew it might come out differently, and so would the weights
     at_once = rays_at_once(model, device)
 
-    def look(rays: Rays) -> Rendered:
-        return render_picture(model, rays, background, bf16)
+    def look(camera: Camera) -> Rendered:
+        return render_picture(model, image_rays(camera), background, bf16)
 
     looked, recent, stopped = time.monotonic(), list[Tensor](), stop.requested
 

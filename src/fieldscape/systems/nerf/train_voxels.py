@@ -13,7 +13,7 @@ from typing import Protocol
 import torch
 from jaxtyping import Bool
 from torch import Tensor
-from torch.nn.functional import adaptive_max_pool3d
+from torch.nn.functional import adaptive_max_pool3d, max_pool3d
 
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.errors import BadInput
@@ -24,13 +24,16 @@ from fieldscape.runs import Run
 from fieldscape.stopping import Stop
 from fieldscape.systems.nerf.bricks import Bricks
 from fieldscape.systems.nerf.config import VoxelConfig
+from fieldscape.systems.nerf.foresight import affordable, free_memory, require_sound
 from fieldscape.systems.nerf.glimpses import held_out_psnr, preview
+from fieldscape.systems.nerf.learn_bricks import RAYS_A_STEP as KERNEL_RAYS
 from fieldscape.systems.nerf.learn_bricks import BrickLearner
+from fieldscape.systems.nerf.learn_voxels import RAYS_A_STEP as TORCH_RAYS
 from fieldscape.systems.nerf.learn_voxels import VoxelLearner
 from fieldscape.systems.nerf.pixels import require_maps
 from fieldscape.systems.nerf.pool import useful_pixels
 from fieldscape.systems.nerf.voxels import VoxelField, grid_shape
-from fieldscape.types import Camera, Rays, Rendered, Views
+from fieldscape.types import Camera, Rendered, Views
 
 STAGES = ((0.0, 0.25), (0.1, 0.5), (0.3, 0.78), (0.55, 1.0))
 """From which progress on the grid has which share of its final resolution: structure first, then detail."""
@@ -42,6 +45,13 @@ HULL_RESOLUTION = 96
 """The visual hull only has to say where to look; the field finds the surface."""
 
 
+TAUGHT = 87.0
+"""The grid whose every vertex a million rays teach well; it grows with their fourth root, as found by trial."""
+
+ROOM_FOR_POSES = 3
+"""Cells by which the hull is widened where poses are to be mended: 3 % of the object."""
+
+
 class Learner(Protocol):
     """A field that learns from random pixels. Both halves of ``train_voxels`` are one."""
 
@@ -51,7 +61,7 @@ class Learner(Protocol):
     def refine(self, shape: tuple[int, int, int], allowed: Bool[Tensor, "i j k"] | bool) -> None: ...
     def settle(self) -> None: ...
     def learn(self, progress: float) -> float: ...
-    def picture(self, rays: Rays) -> Rendered: ...
+    def picture(self, camera: Camera) -> Rendered: ...
     def tensors(self) -> dict[str, Tensor]: ...
     def state(self) -> dict[str, object]: ...
     def restore(self, resume: Checkpoint, allowed: Bool[Tensor, "i j k"] | bool) -> None: ...
@@ -98,22 +108,38 @@ def train(
     started = time.monotonic()
     shapes = None if views.background is None else silhouettes(views)
     framing = frame(views, shapes)
+    require_sound(views, framing)
     hull = None
     if shapes is not None:
         hull = carve(views, framing.low, framing.high, grid_shape(framing.low, framing.high, HULL_RESOLUTION), shapes)
         if float(hull.float().mean()) < 1e-3:
             bar.say("The silhouettes do not meet in space: the poses are probably wrong. Nothing is carved away.")
             hull = None
+        elif config.refine_poses:
+            # Silhouettes seen from slightly wrong places carve a little too much.
+            reach = ROOM_FOR_POSES
+            hull = max_pool3d(hull[None, None].float(), 2 * reach + 1, 1, reach)[0, 0] > 0
     pool = useful_pixels(views, shapes)
-    resolution = config.resolution or auto_resolution(views, framing)
+    kernels = uses_kernels(config, device)
+    rays = expected_rays(config, kernels)
+    open_share = 1.0 if hull is None or not kernels else float(hull.float().mean())
+    wanted = config.resolution or auto_resolution(views, framing, rays)
+    resolution = affordable(wanted, open_share, config.resolution > 0, free_memory())
+    if resolution < wanted:
+        bar.say(f"Memory is short: the grid is made of {resolution}^3 vertices, where {wanted}^3 would be fair.")
+    if rays < len(pool.pixels) / 20:
+        bar.say(
+            f"Only one of {len(pool.pixels) / rays:.0f} pixels can be looked at in so short a time: give it longer."
+        )
     background = None
     if views.background is not None:
         # Further channels have nothing behind them.
         background = torch.tensor([*views.background, *[0.0] * config.channels])
     prepared = time.monotonic() - started
     learner: Learner
-    if uses_kernels(config, device):
-        learner = BrickLearner(views, framing, pool, background, config, seed, bar)
+    if kernels:
+        unseen = useful_pixels(views, shapes, views.held_out) if config.refine_poses and views.held_out else None
+        learner = BrickLearner(views, framing, pool, unseen, background, config, seed, bar)
     else:
         learner = VoxelLearner(views, framing, pool, background, config, seed, device)
 
@@ -182,14 +208,23 @@ def plan(framing: Framing, resolution: int, stage: int) -> tuple[int, int, int]:
     return grid_shape(framing.low, framing.high, max(16, round(resolution * STAGES[stage][1])))
 
 
-def auto_resolution(views: Views, framing: Framing) -> int:
-    """A voxel about half as wide as a pixel at the object, within what a grid can hold.
+def auto_resolution(views: Views, framing: Framing, rays: float) -> int:
+    """A voxel about half as wide as a pixel at the object, and no finer than so many ``rays`` can teach.
 
     An unbounded scene spreads the same vertices over a core and all the rest, so it starts from more.
     """
+    side = max(views.camera.width, views.camera.height)
+    learnable = TAUGHT * (rays / 1e6) ** 0.25
     if framing.unbounded:
-        return min(192, max(96, round(0.8 * max(views.camera.width, views.camera.height))))
-    return min(192, max(64, round(1.3 * max(views.camera.width, views.camera.height))))
+        return round(min(max(96, 0.8 * side), max(96, learnable), 256))
+    return round(min(max(64, 1.3 * side), max(64, learnable), 384))
+
+
+def expected_rays(config: VoxelConfig, kernels: bool) -> float:
+    """About how many rays a training meets. Only what is worth learning from them is judged by it."""
+    if config.iters:
+        return config.iters * (config.n_rand or (KERNEL_RAYS if kernels else TORCH_RAYS))
+    return config.seconds * (1e6 if kernels else 1e5)
 
 
 def allowed(hull: Bool[Tensor, "x y z"] | None, shape: tuple[int, int, int]) -> Bool[Tensor, "i j k"] | bool:
