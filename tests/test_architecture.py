@@ -28,8 +28,11 @@ LAYERS = [
 ]  # fmt: skip
 """Which module or folder belongs to which layer; imports go down, or stay on the same layer."""
 
-CLOSURE_LIMIT = 24
-"""Most files of ours that may stand behind a training page: what a reader may have to open."""
+CLOSURE_LIMITS = {"systems.nerf.train_mlp": 24, "systems.nerf.train_voxels": 38}
+"""Most files of ours that may stand behind a training page: what a reader may have to open.
+
+The voxel page drives two engines, and ten of its files are the kernels of one of them.
+"""
 
 
 def modules(package: Path) -> dict[str, Path]:
@@ -162,6 +165,8 @@ def forbidden(package: Path) -> list[str]:
                     "torch.autograd.Function",
                     "Exception",
                     "Protocol",
+                    "types.Type",
+                    "models.PrimitiveModel",
                     "NamedTuple",
                 }
                 bases = {ast.unparse(base) for base in node.bases}
@@ -211,10 +216,10 @@ def test_each_forbidden_construct_is_seen(line, tmp_path) -> None:
     assert forbidden(tmp_path / "fieldscape") != []
 
 
-@pytest.mark.parametrize("page", ["systems.nerf.train_mlp", "systems.nerf.train_voxels"])
+@pytest.mark.parametrize("page", CLOSURE_LIMITS)
 def test_few_files_stand_behind_a_training_page(page) -> None:
     behind = closure(SOURCE, page)
-    assert len(behind) <= CLOSURE_LIMIT, sorted(behind)
+    assert len(behind) <= CLOSURE_LIMITS[page], sorted(behind)
 
 
 def test_the_tinynerf_page_reads_in_about_four_files() -> None:

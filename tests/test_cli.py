@@ -37,7 +37,7 @@ def fitted(room, tmp_path_factory) -> Path:
     return out
 
 
-QUICK = ["--iters", "60", "--n-rand", "512", "--resolution", "32", "--quiet"]
+QUICK = ["--iters", "60", "--n-rand", "4096", "--resolution", "32", "--quiet"]
 
 
 def refused(capsys, *arguments: str) -> str:

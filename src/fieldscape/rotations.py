@@ -28,8 +28,9 @@ def about(axis: Float[Tensor, "3"], angle: Float[Tensor, "*b"]) -> Float[Tensor,
 def from_vector(turn: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3 3"]:
     """Rotation matrices by the right-hand rule: about the direction of ``turn``, by its length in radians.
 
-    >>> from_vector(torch.tensor([0.0, 0.0, torch.pi / 2])) @ torch.tensor([1.0, 0.0, 0.0])
-    tensor([...0., 1.0000, 0.0000])
+    >>> turn = from_vector(torch.tensor([0.0, 0.0, torch.pi / 2]))
+    >>> (turn @ torch.tensor([1.0, 0.0, 0.0])).round().abs().tolist()
+    [0.0, 1.0, 0.0]
     """
     return to_matrix(_exp(turn / 2))
 

@@ -7,25 +7,22 @@ import numpy as np
 import pytest
 
 from fieldscape.kernels.compiling import OPTIONS, compiled
+from fieldscape.kernels.functions import exp2, log2, rsqrt, sigmoid
 from fieldscape.kernels.grid import aligned
 from fieldscape.kernels.vectors import (
     LANES,
     at,
     cycle,
-    exp2,
     lane,
     last_quads,
     least,
     load,
-    log2,
     magnitude,
     most,
     prefetch,
     put,
     quads,
     real,
-    rsqrt,
-    sigmoid,
     splat,
     spread,
     spread_in_quads,

@@ -27,7 +27,7 @@ RAW, TRUST, DENSITY_SQUARE, COLOR_SQUARE = 12, 13, 14, 15
 
 HUGE_PAGE = 2**21
 
-DENSE_BYTES = 2**30
+DENSE_BYTES = 2**28
 """A table up to this size lies on huge pages. A larger one is sparse, and lies on small ones."""
 
 

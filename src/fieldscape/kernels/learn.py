@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fieldscape.kernels.compiling import compiled, inlined
+from fieldscape.kernels.functions import rsqrt
 from fieldscape.kernels.grid import RAW
 from fieldscape.kernels.march import Path, Ray, basis, f32, lay, pixel_ray, see
 from fieldscape.kernels.vectors import (
@@ -29,7 +30,6 @@ from fieldscape.kernels.vectors import (
     most,
     put,
     quads,
-    rsqrt,
     splat,
     spread,
     spread_in_quads,

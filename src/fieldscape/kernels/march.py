@@ -16,22 +16,20 @@ from typing import NamedTuple
 import numpy as np
 
 from fieldscape.kernels.compiling import inlined
+from fieldscape.kernels.functions import exp2, log2, sigmoid
 from fieldscape.kernels.grid import aligned
 from fieldscape.kernels.lenses import direction
 from fieldscape.kernels.vectors import (
     at,
     cycle,
-    exp2,
     lane,
     least,
     load,
-    log2,
     magnitude,
     most,
     prefetch,
     put,
     real,
-    sigmoid,
     splat,
     steps,
     store,

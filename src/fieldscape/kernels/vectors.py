@@ -21,10 +21,10 @@ from numba.extending import intrinsic, models, overload, register_model
 
 LANES = 16
 
-_FLOAT, _INT, _BIT = ir.FloatType(), ir.IntType(32), ir.IntType(1)
-_FLOATS, _INTS, _MASK = (ir.VectorType(kind, LANES) for kind in (_FLOAT, _INT, _BIT))
+FLOAT, INT, _BIT = ir.FloatType(), ir.IntType(32), ir.IntType(1)
+FLOATS, INTS, _MASK = (ir.VectorType(kind, LANES) for kind in (FLOAT, INT, _BIT))
 
-_FAST = ("nsz", "contract", "reassoc", "afn", "arcp")
+FAST = ("nsz", "contract", "reassoc", "afn", "arcp")
 """Sums may be fused and reordered by the compiler (the same way every time); infinities and NaN keep their meaning."""
 
 
@@ -42,37 +42,30 @@ class _VectorModel(models.PrimitiveModel):
         super().__init__(dmm, fe_type, fe_type.form)
 
 
-Floats, Ints, Mask = _Vector("Floats", _FLOATS), _Vector("Ints", _INTS), _Vector("Mask", _MASK)
+Floats, Ints, Mask = _Vector("Floats", FLOATS), _Vector("Ints", INTS), _Vector("Mask", _MASK)
 
 
 def _lanes(numbers: list[int]) -> ir.Constant:
     """A constant choice of lanes, for ``shuffle_vector``."""
-    return ir.Constant(ir.VectorType(_INT, len(numbers)), numbers)
-
-
-def _constant(kind: ir.Type, value: float) -> ir.Constant:
-    """``value`` in every lane of a vector type, or a scalar of a scalar type."""
-    if isinstance(kind, ir.VectorType):
-        return ir.Constant(kind, [value] * LANES)
-    return ir.Constant(kind, value)
+    return ir.Constant(ir.VectorType(INT, len(numbers)), numbers)
 
 
 def _splat(builder: ir.IRBuilder, value: ir.Value, kind: ir.VectorType) -> ir.Value:
     """A number of any width as 16 equal ones."""
-    if kind is _FLOATS:
+    if kind is FLOATS:
         if isinstance(value.type, ir.IntType):
-            value = builder.sitofp(value, _FLOAT)
+            value = builder.sitofp(value, FLOAT)
         elif isinstance(value.type, ir.DoubleType):
-            value = builder.fptrunc(value, _FLOAT)
+            value = builder.fptrunc(value, FLOAT)
     elif value.type.width > 32:
-        value = builder.trunc(value, _INT)
+        value = builder.trunc(value, INT)
     elif value.type.width < 32:
-        value = builder.sext(value, _INT)
+        value = builder.sext(value, INT)
     empty = ir.Constant(kind, ir.Undefined)
-    return builder.shuffle_vector(builder.insert_element(empty, value, _INT(0)), empty, _lanes([0] * LANES))
+    return builder.shuffle_vector(builder.insert_element(empty, value, INT(0)), empty, _lanes([0] * LANES))
 
 
-def _call(builder: ir.IRBuilder, name: str, *values: ir.Value) -> ir.Value:
+def call_llvm(builder: ir.IRBuilder, name: str, *values: ir.Value) -> ir.Value:
     """One of LLVM's overloaded intrinsics, by the type of the values: ``llvm.minnum``."""
     kind = values[0].type
     suffix = f"v{LANES}f32" if isinstance(kind, ir.VectorType) else "f32"
@@ -109,10 +102,10 @@ def _binary(operation: Callable, name: str, make: Callable, result: _Vector | No
     on_vectors.__name__ = name
 
 
-_binary(operator.add, "add", lambda m, a, b, f: m.fadd(a, b, flags=_FAST) if f else m.add(a, b))
-_binary(operator.sub, "sub", lambda m, a, b, f: m.fsub(a, b, flags=_FAST) if f else m.sub(a, b))
-_binary(operator.mul, "mul", lambda m, a, b, f: m.fmul(a, b, flags=_FAST) if f else m.mul(a, b))
-_binary(operator.truediv, "div", lambda m, a, b, f: m.fdiv(a, b, flags=_FAST))
+_binary(operator.add, "add", lambda m, a, b, f: m.fadd(a, b, flags=FAST) if f else m.add(a, b))
+_binary(operator.sub, "sub", lambda m, a, b, f: m.fsub(a, b, flags=FAST) if f else m.sub(a, b))
+_binary(operator.mul, "mul", lambda m, a, b, f: m.fmul(a, b, flags=FAST) if f else m.mul(a, b))
+_binary(operator.truediv, "div", lambda m, a, b, f: m.fdiv(a, b, flags=FAST))
 _binary(operator.and_, "and", lambda m, a, b, f: m.and_(a, b))
 _binary(operator.or_, "or", lambda m, a, b, f: m.or_(a, b))
 _binary(operator.lshift, "shl", lambda m, a, b, f: m.shl(a, b))
@@ -221,9 +214,9 @@ def prefetch(typingctx, array, row):
     def generate(context, builder, signature, args):
         byte = ir.IntType(8).as_pointer()
         pointer = builder.bitcast(_pointer(context, builder, signature.args[0], *args), byte)
-        form = ir.FunctionType(ir.VoidType(), [byte, _INT, _INT, _INT])
+        form = ir.FunctionType(ir.VoidType(), [byte, INT, INT, INT])
         function = cgutils.get_or_insert_function(builder.module, form, "llvm.prefetch.p0")
-        builder.call(function, [pointer, _INT(0), _INT(3), _INT(1)])
+        builder.call(function, [pointer, INT(0), INT(3), INT(1)])
         return context.get_dummy_value()
 
     return types.void(array, types.int64), generate
@@ -232,31 +225,31 @@ def prefetch(typingctx, array, row):
 @intrinsic
 def splat(typingctx, value):
     """16 times the same float."""
-    return Floats(value), lambda context, builder, signature, args: _splat(builder, args[0], _FLOATS)
+    return Floats(value), lambda context, builder, signature, args: _splat(builder, args[0], FLOATS)
 
 
 @intrinsic
 def steps(typingctx):
     """0, 1, 2 ... 15 as floats."""
-    return Floats(), lambda context, builder, signature, args: ir.Constant(_FLOATS, [float(i) for i in range(LANES)])
+    return Floats(), lambda context, builder, signature, args: ir.Constant(FLOATS, [float(i) for i in range(LANES)])
 
 
 @intrinsic
 def whole(typingctx, a):
     """Floats cut to Ints, towards 0."""
-    return Ints(a), lambda context, builder, signature, args: builder.fptosi(args[0], _INTS)
+    return Ints(a), lambda context, builder, signature, args: builder.fptosi(args[0], INTS)
 
 
 @intrinsic
 def real(typingctx, a):
     """Ints as Floats."""
-    return Floats(a), lambda context, builder, signature, args: builder.sitofp(args[0], _FLOATS)
+    return Floats(a), lambda context, builder, signature, args: builder.sitofp(args[0], FLOATS)
 
 
 @intrinsic
 def magnitude(typingctx, a):
     """Absolute values."""
-    return Floats(a), lambda context, builder, signature, args: _call(builder, "llvm.fabs", args[0])
+    return Floats(a), lambda context, builder, signature, args: call_llvm(builder, "llvm.fabs", args[0])
 
 
 @intrinsic
@@ -273,10 +266,10 @@ def cycle(typingctx, a, b, c, d):
 
 def _of_four(lanes: list[int], *kinds: types.Type) -> tuple[Any, Callable]:
     def generate(context, builder, signature, args):
-        vector = ir.Constant(_FLOATS, ir.Undefined)
+        vector = ir.Constant(FLOATS, ir.Undefined)
         for i, (kind, value) in enumerate(zip(signature.args, args)):
             single = context.cast(builder, value, kind, types.float32)
-            vector = builder.insert_element(vector, single, _INT(i))
+            vector = builder.insert_element(vector, single, INT(i))
         return builder.shuffle_vector(vector, vector, _lanes(lanes))
 
     return Floats(*kinds), generate
@@ -287,7 +280,7 @@ def lane(typingctx, vector, number):
     """One lane, as a number."""
     index = number.literal_value
     kind = types.float32 if vector == Floats else types.int32
-    return kind(vector, number), lambda context, builder, signature, args: builder.extract_element(args[0], _INT(index))
+    return kind(vector, number), lambda context, builder, signature, args: builder.extract_element(args[0], INT(index))
 
 
 @intrinsic(prefer_literal=True)
@@ -320,7 +313,7 @@ def sum_quads(typingctx, vector):
         total = args[0]
         for swap in (1, 2):
             other = builder.shuffle_vector(total, total, _lanes([i ^ swap for i in range(LANES)]))
-            total = builder.fadd(total, other, flags=_FAST)
+            total = builder.fadd(total, other, flags=FAST)
         return total
 
     return Floats(vector), generate
@@ -331,9 +324,9 @@ def sum_lanes(typingctx, vector):
     """The sum of all lanes, as a number."""
 
     def generate(context, builder, signature, args):
-        form = ir.FunctionType(_FLOAT, [_FLOAT, _FLOATS])
+        form = ir.FunctionType(FLOAT, [FLOAT, FLOATS])
         function = cgutils.get_or_insert_function(builder.module, form, f"llvm.vector.reduce.fadd.v{LANES}f32")
-        return builder.call(function, [_FLOAT(0.0), args[0]], fastmath=_FAST)
+        return builder.call(function, [FLOAT(0.0), args[0]], fastmath=FAST)
 
     return types.float32(vector), generate
 
@@ -373,88 +366,3 @@ def woven(typingctx, a, b, c):
         return builder.shuffle_vector(firsts, args[2], _lanes([i if i % 4 < 2 else LANES + i for i in range(LANES)]))
 
     return Floats(a, b, c), generate
-
-
-def _exp2(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    """2^x to a relative 1e-7, for x cut to -126..126: Taylor's series of the fraction, the exponent set as bits."""
-    kind = x.type
-    x = _call(builder, "llvm.maxnum", _call(builder, "llvm.minnum", x, _constant(kind, 126.0)), _constant(kind, -126.0))
-    nearest = _call(builder, "llvm.rint", x)
-    part = builder.fsub(x, nearest, flags=_FAST)
-    series = (1.535336e-4, 1.3398874e-3, 9.6184374e-3, 5.5503325e-2, 2.4022648e-1, 6.9314720e-1, 1.0)
-    value = _polynomial(builder, part, series)
-    integer = _INTS if isinstance(kind, ir.VectorType) else _INT
-    exponent = builder.add(builder.fptosi(nearest, integer), _constant(integer, 127))
-    scale = builder.bitcast(builder.shl(exponent, _constant(integer, 23)), kind)
-    return builder.fmul(value, scale, flags=_FAST)
-
-
-def _log2(builder: ir.IRBuilder, x: ir.Value) -> ir.Value:
-    """log2(x) to an absolute 1e-6, for positive x: exponent from the bits, a polynomial for the rest in 2/3..4/3."""
-    kind = x.type
-    integer = _INTS if isinstance(kind, ir.VectorType) else _INT
-    bits = builder.bitcast(x, integer)
-    exponent = builder.ashr(builder.sub(bits, _constant(integer, 0x3F2AAAAB)), _constant(integer, 23))
-    rest = builder.bitcast(builder.sub(bits, builder.shl(exponent, _constant(integer, 23))), kind)
-    part = builder.fsub(rest, _constant(kind, 1.0), flags=_FAST)
-    series = (
-        -0.12980102, 0.14084256, -0.12148110, 0.13981356, -0.16684235, 0.20012440, -0.24999667, 0.33333210,
-        -0.5, 1.0, 0.0,
-    )  # fmt: skip
-    natural = _polynomial(builder, part, series)
-    whole_part = builder.sitofp(exponent, kind)
-    return builder.fadd(
-        builder.fmul(natural, _constant(kind, 1.4426950408889634), flags=_FAST), whole_part, flags=_FAST
-    )
-
-
-def _polynomial(builder: ir.IRBuilder, x: ir.Value, coefficients: tuple[float, ...]) -> ir.Value:
-    """Horner's rule, the highest power first."""
-    value: ir.Value = _constant(x.type, coefficients[0])
-    for coefficient in coefficients[1:]:
-        value = builder.fadd(builder.fmul(value, x, flags=_FAST), _constant(x.type, coefficient), flags=_FAST)
-    return value
-
-
-@intrinsic
-def exp2(typingctx, x):
-    """2^x of Floats or a float32."""
-    return x(x), lambda context, builder, signature, args: _exp2(builder, args[0])
-
-
-@intrinsic
-def log2(typingctx, x):
-    """log2(x) of positive Floats or a positive float32."""
-    return x(x), lambda context, builder, signature, args: _log2(builder, args[0])
-
-
-@intrinsic
-def sigmoid(typingctx, x):
-    """1 / (1 + e^-x) of Floats or a float32."""
-
-    def generate(context, builder, signature, args):
-        kind = args[0].type
-        grown = _exp2(builder, builder.fmul(args[0], _constant(kind, -1.4426950408889634), flags=_FAST))
-        one = _constant(kind, 1.0)
-        return builder.fdiv(one, builder.fadd(one, grown, flags=_FAST), flags=_FAST)
-
-    return x(x), generate
-
-
-@intrinsic
-def rsqrt(typingctx, x):
-    """1 / sqrt(x) of positive Floats, to a relative 5e-6: two Newton steps from the classic guess on the bits."""
-
-    def generate(context, builder, signature, args):
-        (value,) = args
-        bits = builder.bitcast(value, _INTS)
-        guess = builder.sub(_constant(_INTS, 0x5F3759DF), builder.ashr(bits, _constant(_INTS, 1)))
-        root = builder.bitcast(guess, _FLOATS)
-        half = builder.fmul(value, _constant(_FLOATS, -0.5), flags=_FAST)
-        for _ in range(2):
-            square = builder.fmul(root, root, flags=_FAST)
-            factor = builder.fadd(builder.fmul(half, square, flags=_FAST), _constant(_FLOATS, 1.5), flags=_FAST)
-            root = builder.fmul(root, factor, flags=_FAST)
-        return root
-
-    return Floats(x), generate

@@ -25,8 +25,8 @@ BETAS = (0.9, 0.99)
 GAIN_RATE = 2e-3
 """Step of an exposure, relative to 1."""
 
-HOME = 1e-3
-"""Pull of corrections back to none, relative to the step: what no photo asks for does not drift."""
+HOME = 1e-4
+"""Share of a correction that is taken back at a step: what no photo asks for does not drift."""
 
 
 class Adjustment:
@@ -61,6 +61,8 @@ class Adjustment:
         # A gain is the exponential of its number.
         pull[:, 6:] *= self.gains[:, :3]
         met = (pull != 0).any(1)
+        if not met.any():
+            return
         b1, b2 = BETAS
         self.age[met] += 1
         self.mean[met] += (1 - b1) * (pull[met] - self.mean[met])

@@ -89,12 +89,16 @@ class Bricks:
 
     def settle(self, reach: int = 1) -> None:
         """Leaves the cells that are empty, but for neighbours of others up to ``reach`` (0 or 1) cells away."""
+        before = grids.kept(self.grid)
         dense = grids.dense_cells(self.grid, OCCUPIED_RAW, reach)
         if self.framing.unbounded:
             # What lies at infinity is always asked for.
             for axis in range(3):
                 np.moveaxis(dense, axis, 0)[[0, -1]] = True
         np.bitwise_and(grids.packed(dense, self.grid.across), self.allowed, out=self.grid.occupied)
+        # A brick that is left is as if it had never been: checkpoints do not hold it.
+        left = np.setdiff1d(before, grids.kept(self.grid), assume_unique=True)
+        self.grid.table.reshape(-1, 64, 16)[left] = 0
 
     def refined(self, shape: tuple[int, int, int], allowed: Bool[Tensor, "i j k"] | bool) -> Bricks:
         """The same field on a finer grid, in the cells that it visits, their neighbours, and ``allowed`` ones only."""

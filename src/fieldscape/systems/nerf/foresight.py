@@ -33,7 +33,7 @@ def require_sound(views: Views, framing: Framing) -> None:
 
 def _require_something(views: Views) -> None:
     chosen = views.train[:: max(1, len(views.train) // 20)]
-    colors = views.images[chosen][..., :3].float()
+    colors = views.images[chosen].float()
     if float((colors.amax((0, 1, 2)) - colors.amin((0, 1, 2))).max()) == 0:
         raise BadInput("the photos show one and the same colour everywhere: there is nothing to learn from them")
 

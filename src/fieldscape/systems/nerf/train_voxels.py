@@ -31,7 +31,7 @@ from fieldscape.systems.nerf.learn_bricks import BrickLearner
 from fieldscape.systems.nerf.learn_voxels import RAYS_A_STEP as TORCH_RAYS
 from fieldscape.systems.nerf.learn_voxels import VoxelLearner
 from fieldscape.systems.nerf.pixels import require_maps
-from fieldscape.systems.nerf.pool import useful_pixels
+from fieldscape.systems.nerf.pool import Pool, useful_pixels
 from fieldscape.systems.nerf.voxels import VoxelField, grid_shape
 from fieldscape.types import Camera, Rendered, Views
 
@@ -124,7 +124,9 @@ def train(
     rays = expected_rays(config, kernels)
     open_share = 1.0 if hull is None or not kernels else float(hull.float().mean())
     wanted = config.resolution or auto_resolution(views, framing, rays)
-    resolution = affordable(wanted, open_share, config.resolution > 0, free_memory())
+    if resume is not None:
+        wanted = int(resume.state.get("resolution", wanted))
+    resolution = affordable(wanted, open_share, config.resolution > 0, None if resume is not None else free_memory())
     if resolution < wanted:
         bar.say(f"Memory is short: the grid is made of {resolution}^3 vertices, where {wanted}^3 would be fair.")
     if rays < len(pool.pixels) / 20:
@@ -138,8 +140,9 @@ def train(
     prepared = time.monotonic() - started
     learner: Learner
     if kernels:
-        unseen = useful_pixels(views, shapes, views.held_out) if config.refine_poses and views.held_out else None
-        learner = BrickLearner(views, framing, pool, unseen, background, config, seed, bar)
+        learner = BrickLearner(
+            views, framing, pool, unseen_pixels(views, shapes, config), background, config, seed, bar
+        )
     else:
         learner = VoxelLearner(views, framing, pool, background, config, seed, device)
 
@@ -191,11 +194,21 @@ def train(
         if config.preview_every and step % config.preview_every == 0:
             write_image(run.preview_path(f"step-{step:06d}.png"), preview(learner.picture, views))
         if step % config.checkpoint_every == 0 or over or stopped is not None:
-            state = {"seconds": seconds, "stage": stage, "settled": settled, "curve": curve}
+            state = {"seconds": seconds, "stage": stage, "settled": settled, "curve": curve, "resolution": resolution}
             run.save(step, learner.tensors(), {**learner.state(), **state})
         looked = time.monotonic()
 
     return FittedVoxels(learner.field(), framing, learner.cameras(), step, seconds, tuple(curve), stopped)
+
+
+def unseen_pixels(views: Views, shapes: Bool[Tensor, "v h w"] | None, config: VoxelConfig) -> Pool | None:
+    """The pixels by which the poses of held-out photos are found, where poses are mended and there are any."""
+    if not config.refine_poses:
+        return None
+    try:
+        return useful_pixels(views, shapes, views.held_out)
+    except BadInput:
+        return None
 
 
 def uses_kernels(config: VoxelConfig, device: torch.device) -> bool:
