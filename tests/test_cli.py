@@ -230,7 +230,7 @@ def test_a_scene_of_a_newer_format_is_refused(fitted, tmp_path, capsys) -> None:
         ({"iters": 0, "field": "mlp"}, "--iters"),
         ({"seconds": float("nan")}, "--seconds"),
         ({"seconds": -1.0}, "--seconds"),
-        ({"n_rand": 0}, "--n-rand"),
+        ({"n_rand": -1}, "--n-rand"),
         ({"resolution": 5000}, "--resolution"),
         ({"preset": "tiny"}, "--preset"),
     ],
