@@ -148,8 +148,9 @@ class VoxelConfig:
     lr_decay: float = 0.1
     """Share of both rates left at the end; they fall exponentially."""
 
-    smoothness: float = 1e-6
-    """How strongly vertices are pulled towards the middle of their cells."""
+    smoothness: float | None = None
+    """How strongly vertices are pulled towards the middle of their cells. None: 1e-6 for an object before a plain
+    background, 1e-5 for a scene with its surroundings, where fewer photos see each place."""
 
     opacity: float = 0.05
     """Weight of the error of opacity, where photos with a plain background or transparency tell it."""
@@ -190,7 +191,7 @@ class VoxelConfig:
     def __post_init__(self) -> None:
         for name in ("eval_every", "eval_views", "checkpoint_every"):
             _require(self, name, 1, 10**9)
-        for name in ("n_rand", "iters", "seconds", "channels", "smoothness", "opacity", "preview_every"):
+        for name in ("n_rand", "iters", "seconds", "channels", "opacity", "preview_every"):
             _require(self, name, 0, 10**9)
         for name in ("lr_pose", "robust"):
             _require(self, name, 0, 1)
@@ -198,7 +199,16 @@ class VoxelConfig:
         for name in ("lr_density", "lr_color"):
             _require(self, name, 1e-9, 10)
         _require(self, "lr_decay", 1e-9, 1)
+        if self.smoothness is not None:
+            _require(self, "smoothness", 0, 1)
         if self.resolution:
             _require(self, "resolution", 8, 512)
         if not self.iters:
             _require(self, "seconds", 1e-3, 10**9)
+
+
+def smoothness(config: VoxelConfig, unbounded: bool) -> float:
+    """The pull that ``config`` asks for, or that of the kind of scene."""
+    if config.smoothness is not None:
+        return config.smoothness
+    return 1e-5 if unbounded else 1e-6

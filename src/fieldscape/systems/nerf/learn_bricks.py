@@ -18,7 +18,7 @@ from fieldscape.kernels.lenses import LENS_NUMBERS, lens_table, pose_table
 from fieldscape.progress import Bar
 from fieldscape.systems.nerf.adjusting import Adjustment
 from fieldscape.systems.nerf.bricks import Bricks, Workers
-from fieldscape.systems.nerf.config import VoxelConfig
+from fieldscape.systems.nerf.config import VoxelConfig, smoothness
 from fieldscape.systems.nerf.pool import Pool
 from fieldscape.types import Camera, Rendered, Views
 
@@ -79,7 +79,7 @@ class BrickLearner:
         return Rates(
             density=np.float32(config.lr_density * fall),
             color=np.float32(config.lr_color * fall),
-            smooth=np.float32(config.smoothness),
+            smooth=np.float32(smoothness(config, self.framing.unbounded)),
             opacity=np.float32(config.opacity),
             memory=np.float32(MEMORY),
             tolerance=np.float32(config.robust if progress > 0.1 else 0),

@@ -14,7 +14,7 @@ from fieldscape import resuming
 from fieldscape.cameras import image_rays
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.framing import Framing
-from fieldscape.systems.nerf.config import VoxelConfig
+from fieldscape.systems.nerf.config import VoxelConfig, smoothness
 from fieldscape.systems.nerf.grid import RowAdam
 from fieldscape.systems.nerf.pixels import look_up, squared_error, to_device
 from fieldscape.systems.nerf.pool import Pool, known_opacity, unravel
@@ -96,7 +96,7 @@ class VoxelLearner:
         for (name, optimizer), gradient in zip(self.optimizers.items(), gradients):
             table, touched, values = getattr(self.voxels, name), gradient.indices()[0], gradient.values()
             rough = roughness(table.detach(), touched, self.voxels.shape)
-            values = values + LIGHTER * self.config.smoothness * rough
+            values = values + LIGHTER * smoothness(self.config, self.framing.unbounded) * rough
             optimizer.step(table, touched, values, self.config.lr_decay**progress)
         return error.item()
 

@@ -224,12 +224,12 @@ def plan(framing: Framing, resolution: int, stage: int) -> tuple[int, int, int]:
 def auto_resolution(views: Views, framing: Framing, rays: float) -> int:
     """A voxel about half as wide as a pixel at the object, and no finer than so many ``rays`` can teach.
 
-    An unbounded scene spreads the same vertices over a core and all the rest, so it starts from more.
+    An unbounded scene spreads its vertices over a core and all the rest; more than 256^3 of them are too many to visit.
     """
     side = max(views.camera.width, views.camera.height)
     learnable = TAUGHT * (rays / 1e6) ** 0.25
     if framing.unbounded:
-        return round(min(max(96, 0.8 * side), max(96, learnable), 256))
+        return round(min(max(96, 1.2 * side), max(96, learnable), 256))
     return round(min(max(64, 1.3 * side), max(64, learnable), 384))
 
 
