@@ -120,6 +120,25 @@ def test_the_familiar_flags_keep_working(room, tmp_path) -> None:
     assert sorted(p.name for p in (out / "previews").iterdir()) == ["step-000003.png", "step-000006.png"]
 
 
+def test_mended_poses_stay_with_the_run(room, tmp_path) -> None:
+    out = tmp_path / "run"
+    assert cli.run(["nerf", "fit", str(room), "--out", str(out), *QUICK, "--refine-poses"]) == 0
+    first = json.loads((out / "report.json").read_text())
+    assert "fitted to the scene" in first["split"]
+    assert cli.run(["eval", str(out), str(room), "--quiet"]) == 0
+    again = json.loads((out / "report.json").read_text())
+    assert again["psnr"] == pytest.approx(first["psnr"], abs=1e-3)
+    assert again["split"] == first["split"]
+
+
+def test_a_quality_sets_the_time_and_nothing_else_may() -> None:
+    config = resolve(FitOptions(Path("x"), quality="draft")).voxels
+    assert config is not None
+    assert config.seconds == 10
+    with pytest.raises(BadInput, match="--quality"):
+        resolve(FitOptions(Path("x"), quality="draft", seconds=3.0))
+
+
 def test_further_channels_end_in_the_scene(room, tmp_path) -> None:
     data = tmp_path / "room"
     data.mkdir()

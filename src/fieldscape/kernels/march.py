@@ -3,10 +3,10 @@
 The formulas are those of ``volume`` and of the torch field in ``systems/nerf/voxels.py``, which tests hold this to.
 What differs is the order of work, so that sixteen samples are placed at once and few memory lines are touched:
 
-1. sixteen steps at a time, which lie in occupied cells (``_find``);
-2. for sixteen of those, the eight vertices around each and their shares (``_surround``);
-3. vertex by vertex, the blended line of 16 floats (``_blend``), density first used for eight samples together;
-4. in order, how much light each sample stops; the colour of those that stop more than ``VISIBLE``.
+1. of sixteen steps at a time, those that lie in occupied cells (``_find``);
+2. for sixteen of those, the eight vertices around each and their shares (``_surround``), whose lines are asked for;
+3. sample by sample, the blended line of 16 floats (``_blend``), how much light stops there, and the colour of those
+   samples that stop more than ``VISIBLE``; nothing is read behind what stops the light.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ FIRST, SECOND = f32(0.28209479177387814), f32(0.4886025119029199)
 FURTHEST = f32(2 - 1e-3)
 
 MOST = 2048
-"""Samples kept for a ray at most: further ones are behind a thousand voxels of haze."""
+"""Samples kept for a ray at most: further ones are behind two thousand voxels of haze."""
 
 
 class Samples(NamedTuple):
@@ -194,12 +194,8 @@ def _position(grid, place, ray, t):
         x, y, z = (x - place.x) * inverse, (y - place.y) * inverse, (z - place.z) * inverse
         m = most(most(most(magnitude(x), magnitude(y)), magnitude(z)), f32(1))
         bend = (f32(2) - f32(1) / m) / m * f32(0.5)
-        half_x, half_y, half_z = (
-            f32(grid.size[0] - 1) * f32(0.5),
-            f32(grid.size[1] - 1) * f32(0.5),
-            f32(grid.size[2] - 1) * f32(0.5),
-        )
-        return (x * bend + f32(1)) * half_x, (y * bend + f32(1)) * half_y, (z * bend + f32(1)) * half_z
+        x, y, z = (x * bend + f32(1)) * f32(0.5), (y * bend + f32(1)) * f32(0.5), (z * bend + f32(1)) * f32(0.5)
+        return x * f32(grid.size[0] - 1), y * f32(grid.size[1] - 1), z * f32(grid.size[2] - 1)
     return (x - place.x) * place.per_x, (y - place.y) * place.per_y, (z - place.z) * place.per_z
 
 
@@ -236,11 +232,9 @@ def _surround(grid, place, ray, samples, group):
     t = load(samples.t, group)
     x, y, z = _position(grid, place, ray, t)
     i, j, k = _cell(x, grid.size[0]), _cell(y, grid.size[1]), _cell(z, grid.size[2])
-    ux, uy, uz = (
-        least(most(x - real(i), f32(0)), f32(1)),
-        least(most(y - real(j), f32(0)), f32(1)),
-        least(most(z - real(k), f32(0)), f32(1)),
-    )
+    ux = least(most(x - real(i), f32(0)), f32(1))
+    uy = least(most(y - real(j), f32(0)), f32(1))
+    uz = least(most(z - real(k), f32(0)), f32(1))
     across = grid.across
     vx, vy, vz = f32(1) - ux, f32(1) - uy, f32(1) - uz
     for a in range(2):

@@ -371,3 +371,28 @@ def test_photos_of_nothing_but_background_are_refused(noise, complaint, tmp_path
     views = dataclasses.replace(views, images=1 - grain)
     with pytest.raises(BadInput, match=complaint):
         fit(views, QUICK, tmp_path / "run")
+
+
+def test_slightly_wrong_poses_are_mended(tmp_path) -> None:
+    views = ball_views(30, 48)
+    generator = torch.Generator().manual_seed(1)
+    pose = views.camera.pose.clone()
+    axis = torch.nn.functional.normalize(torch.randn(30, 3, generator=generator), dim=-1)
+    pose[:, :3, :3] = rotations.from_vector(0.01 * axis) @ pose[:, :3, :3]
+    pose[:, :3, 3] += 0.03 * torch.nn.functional.normalize(torch.randn(30, 3, generator=generator), dim=-1)
+    wrong = dataclasses.replace(views, camera=dataclasses.replace(views.camera, pose=pose))
+    plain = VoxelConfig(iters=150, resolution=48, deterministic=True, eval_every=10**6, n_rand=4096)
+
+    def quality(config: VoxelConfig, name: str) -> tuple[float, Camera]:
+        fitted, _ = fit(wrong, config, tmp_path / name)
+        background = torch.ones(3)
+        seen = [fitted.field.picture(fitted.cameras[i], background).color for i in wrong.held_out]
+        truth = [wrong.color(i) for i in wrong.held_out]
+        errors = torch.stack([((a - b) ** 2).mean() for a, b in zip(seen, truth)])
+        return float(-10 * errors.log10().mean()), fitted.cameras
+
+    before, _ = quality(plain, "plain")
+    after, mended = quality(dataclasses.replace(plain, refine_poses=True), "mended")
+    assert after > before + 3
+    away = (mended.position - views.camera.position).norm(dim=-1)[torch.tensor(views.train)].mean()
+    assert float(away) < 0.02  # of 0.03
