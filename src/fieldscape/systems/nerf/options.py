@@ -91,19 +91,19 @@ class FitOptions:
     smoothness: float | None = None
     """voxels: how strongly neighbouring vertices are evened out."""
 
-    deterministic: bool | None = None
+    deterministic: bool = False
     """voxels: one thread and no chance in the order of things, for runs that repeat bit for bit."""
 
-    refine_poses: bool | None = None
+    refine_poses: bool = False
     """voxels: mend slightly wrong poses while learning."""
 
-    exposure: bool | None = None
+    exposure: bool = False
     """voxels: learn each photo's exposure, where it was not fixed."""
 
     robust: float | None = None
     """voxels: errors of colour (0..1) well beyond this count for little, as of passers-by. 0.1 is a fair start."""
 
-    any_background: bool | None = None
+    any_background: bool = False
     """voxels: learn before random colours, where photos have transparency."""
 
     engine: Literal["auto", "torch"] | None = None
@@ -161,7 +161,11 @@ def resolve(options: FitOptions) -> NerfConfig:
 
     Raises BadInput: an option belongs to the other field, or a number is out of range.
     """
-    stray = [n for n in (_MLP_ONLY if options.field == "voxels" else _VOXELS_ONLY) if getattr(options, n) is not None]
+    stray = [
+        n
+        for n in (_MLP_ONLY if options.field == "voxels" else _VOXELS_ONLY)
+        if getattr(options, n) not in (None, False)
+    ]
     if stray:
         other = "mlp" if options.field == "voxels" else "voxels"
         raise BadInput(f"--{stray[0].replace('_', '-')} belongs to --field {other}, not to {options.field}.")
