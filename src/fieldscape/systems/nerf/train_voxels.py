@@ -48,6 +48,9 @@ HULL_RESOLUTION = 96
 TAUGHT = 87.0
 """The grid whose every vertex a million rays teach well; it grows with their fourth root, as found by trial."""
 
+LEAST_SHARE = 0.2
+"""Share of the seconds that is left for training, however long finding the bounds took."""
+
 ROOM_FOR_POSES = 3
 """Cells by which the hull is widened where poses are to be mended: 3 % of the object."""
 
@@ -138,6 +141,7 @@ def train(
         # Further channels have nothing behind them.
         background = torch.tensor([*views.background, *[0.0] * config.channels])
     prepared = time.monotonic() - started
+    budget = max(config.seconds - prepared, LEAST_SHARE * config.seconds)
     learner: Learner
     if kernels:
         learner = BrickLearner(
@@ -160,7 +164,7 @@ def train(
 
     looked, stopped = time.monotonic(), stop.requested
     while stopped is None:
-        progress = step / config.iters if config.iters else (seconds - prepared) / (config.seconds - prepared)
+        progress = step / config.iters if config.iters else (seconds - prepared) / budget
         if progress >= 1:
             break
 
@@ -179,7 +183,7 @@ def train(
         # Everything below looks and saves; none of it changes what is learned.
         seconds, looked = seconds + time.monotonic() - looked, time.monotonic()
         stopped = stop.requested
-        over = (step >= config.iters) if config.iters else (seconds >= config.seconds)
+        over = (step >= config.iters) if config.iters else (seconds - prepared >= budget)
         done = step if config.iters else min(seconds, config.seconds)
         bar.update(done, loss=error)
         if step % config.eval_every == 0 or over:
