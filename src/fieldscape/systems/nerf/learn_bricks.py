@@ -29,7 +29,7 @@ MEMORY = 0.99
 """Share of the mean squared gradient kept at each move of a vertex."""
 
 
-LOOKS = 60
+LOOKS = 200
 """Steps in which the pose of a photo that was not learned from is found."""
 
 
