@@ -54,7 +54,7 @@ def _require_overlap(views: Views, framing: Framing) -> None:
     """Something must be seen from two places. Asked of points on five rays of some cameras, near to far."""
     train = torch.tensor(views.train)
     camera = views.camera[train]
-    asked = camera[:: max(1, len(camera) // 24)]
+    asked = camera[:: max(1, len(camera) // 8)]
     reach = torch.logspace(-1, 1, PROBES) * max(framing.radius, 1e-6)
     ahead = asked.forward[:, None]
     right, down = asked.pose[:, None, :3, 0], asked.pose[:, None, :3, 1]
