@@ -29,7 +29,8 @@ LEARNED = RAW + 1
 """Lanes of a vertex that make the picture: twelve of colour, one of density. The rest is the optimiser's memory."""
 
 
-TILES_AT_ONCE = 256
+TILES_IN_TURN = 8
+"""Tiles that a thread draws before it leaves as many to each of the others."""
 
 
 class Workers:
@@ -118,14 +119,16 @@ class Bricks:
         behind = np.zeros(3, np.float32) if background is None else background.numpy()
         seen = np.empty((camera.height, camera.width, 8), np.float32)
 
-        def work(worker: int, first: int, last: int) -> None:
-            samples = self.workers.samples[worker]
-            look(self.grid, self.place, lens, lenses, poses, behind, first, last, samples, seen)
-
-        # In parts, so that no thread waits long for another.
         tiles = -(-camera.height // TILE) * -(-camera.width // TILE)
-        for first in range(0, tiles, TILES_AT_ONCE):
-            self.workers.share(work, first, min(first + TILES_AT_ONCE, tiles))
+        count = self.workers.count
+
+        def work(worker: int, first: int, last: int) -> None:
+            # Parts in turn, so that each thread has its share of what is dense.
+            for part in range(worker * TILES_IN_TURN, tiles, count * TILES_IN_TURN):
+                end, samples = min(part + TILES_IN_TURN, tiles), self.workers.samples[worker]
+                look(self.grid, self.place, lens, lenses, poses, behind, part, end, samples, seen)
+
+        self.workers.share(work, 0, count)
         whole = torch.from_numpy(seen)
         return Rendered(whole[..., :3], whole[..., 4:5], whole[..., 3:4], normal=whole[..., 5:])
 
