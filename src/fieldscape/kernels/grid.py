@@ -24,6 +24,7 @@ from fieldscape.kernels.vectors import LANES, least, load, splat, store, with_la
 f32 = np.float32
 
 RAW, TRUST, DENSITY_SQUARE, COLOR_SQUARE = 12, 13, 14, 15
+"""Lanes of a vertex after those of its colour: the density, and the optimiser's memory."""
 
 HUGE_PAGE = 2**21
 

@@ -96,14 +96,16 @@ def _from_fisheye(lenses, first, u, v):
 
 
 @inlined
+def _brown(lenses, first):
+    """The five coefficients of a Brown-Conrady lens."""
+    k1, k2 = at(lenses, first), at(lenses, first + 1)
+    p1, p2 = at(lenses, first + 2), at(lenses, first + 3)
+    return k1, k2, p1, p2, at(lenses, first + 4)
+
+
+@inlined
 def _to_brown(lenses, first, x, y):
-    k1, k2, p1, p2, k3 = (
-        at(lenses, first),
-        at(lenses, first + 1),
-        at(lenses, first + 2),
-        at(lenses, first + 3),
-        at(lenses, first + 4),
-    )
+    k1, k2, p1, p2, k3 = _brown(lenses, first)
     r2, xy = x * x + y * y, f32(2) * x * y
     radial = f32(1) + r2 * (k1 + r2 * (k2 + r2 * k3))
     u = x * radial + p1 * xy + p2 * (r2 + f32(2) * x * x)
@@ -113,13 +115,7 @@ def _to_brown(lenses, first, x, y):
 
 @inlined
 def _from_brown(lenses, first, u, v):
-    k1, k2, p1, p2, k3 = (
-        at(lenses, first),
-        at(lenses, first + 1),
-        at(lenses, first + 2),
-        at(lenses, first + 3),
-        at(lenses, first + 4),
-    )
+    k1, k2, p1, p2, k3 = _brown(lenses, first)
     two, six = f32(2), f32(6)
     x, y = u, v
     for _ in range(NEWTON_STEPS):

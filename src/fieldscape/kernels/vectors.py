@@ -77,11 +77,15 @@ def _is_number(kind: types.Type) -> bool:
     return isinstance(kind, types.Float) or (isinstance(kind, types.Integer) and kind.signed)
 
 
-def _binary(operation: Callable, name: str, make: Callable, result: _Vector | None = None) -> None:
-    """Teaches Numba ``operation`` on two vectors, or a vector and a number. ``make(builder, a, b, is_float)``."""
+def _combining(make: Callable, result: _Vector | None = None) -> Callable:
+    """A function for kernels, of two vectors, or a vector and a number. ``make(builder, a, b, is_float)``."""
 
     @intrinsic
-    def call(typingctx, a, b):
+    def combine(typingctx, a, b):
+        if not (isinstance(a, _Vector) and (b == a or _is_number(b))) and not (
+            isinstance(b, _Vector) and _is_number(a)
+        ):
+            return None
         vector = a if isinstance(a, _Vector) else b
 
         def generate(context, builder, signature, args):
@@ -93,25 +97,30 @@ def _binary(operation: Callable, name: str, make: Callable, result: _Vector | No
 
         return (result or vector)(a, b), generate
 
+    return combine
+
+
+def _binary(operation: Callable, make: Callable, result: _Vector | None = None) -> None:
+    """Teaches Numba an operator of Python's on vectors, as ``_combining`` does."""
+    combine = _combining(make, result)
+
     @overload(operation, inline="always")
     def on_vectors(a, b):
-        if (isinstance(a, _Vector) and (b == a or _is_number(b))) or (isinstance(b, _Vector) and _is_number(a)):
-            return lambda a, b: call(a, b)
+        if isinstance(a, _Vector) or isinstance(b, _Vector):
+            return lambda a, b: combine(a, b)
         return None
 
-    on_vectors.__name__ = name
 
-
-_binary(operator.add, "add", lambda m, a, b, f: m.fadd(a, b, flags=FAST) if f else m.add(a, b))
-_binary(operator.sub, "sub", lambda m, a, b, f: m.fsub(a, b, flags=FAST) if f else m.sub(a, b))
-_binary(operator.mul, "mul", lambda m, a, b, f: m.fmul(a, b, flags=FAST) if f else m.mul(a, b))
-_binary(operator.truediv, "div", lambda m, a, b, f: m.fdiv(a, b, flags=FAST))
-_binary(operator.and_, "and", lambda m, a, b, f: m.and_(a, b))
-_binary(operator.or_, "or", lambda m, a, b, f: m.or_(a, b))
-_binary(operator.lshift, "shl", lambda m, a, b, f: m.shl(a, b))
-_binary(operator.rshift, "shr", lambda m, a, b, f: m.ashr(a, b))
-_binary(operator.lt, "lt", lambda m, a, b, f: m.fcmp_ordered("<", a, b) if f else m.icmp_signed("<", a, b), result=Mask)
-_binary(operator.gt, "gt", lambda m, a, b, f: m.fcmp_ordered(">", a, b) if f else m.icmp_signed(">", a, b), result=Mask)
+_binary(operator.add, lambda m, a, b, f: m.fadd(a, b, flags=FAST) if f else m.add(a, b))
+_binary(operator.sub, lambda m, a, b, f: m.fsub(a, b, flags=FAST) if f else m.sub(a, b))
+_binary(operator.mul, lambda m, a, b, f: m.fmul(a, b, flags=FAST) if f else m.mul(a, b))
+_binary(operator.truediv, lambda m, a, b, f: m.fdiv(a, b, flags=FAST))
+_binary(operator.and_, lambda m, a, b, f: m.and_(a, b))
+_binary(operator.or_, lambda m, a, b, f: m.or_(a, b))
+_binary(operator.lshift, lambda m, a, b, f: m.shl(a, b))
+_binary(operator.rshift, lambda m, a, b, f: m.ashr(a, b))
+_binary(operator.lt, lambda m, a, b, f: m.fcmp_ordered("<", a, b) if f else m.icmp_signed("<", a, b), result=Mask)
+_binary(operator.gt, lambda m, a, b, f: m.fcmp_ordered(">", a, b) if f else m.icmp_signed(">", a, b), result=Mask)
 
 
 def _smaller(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, of_floats: bool) -> ir.Value:
@@ -124,18 +133,11 @@ def _larger(builder: ir.IRBuilder, a: ir.Value, b: ir.Value, of_floats: bool) ->
     return builder.select(more, a, b)
 
 
-def least(a, b):
-    """The smaller of two vectors, lane by lane."""
-    raise NotImplementedError("only inside a kernel")
+least = _combining(_smaller)
+"""The smaller of two vectors, lane by lane."""
 
-
-def most(a, b):
-    """The larger of two vectors, lane by lane."""
-    raise NotImplementedError("only inside a kernel")
-
-
-_binary(least, "least", _smaller)
-_binary(most, "most", _larger)
+most = _combining(_larger)
+"""The larger of two vectors, lane by lane."""
 
 
 @intrinsic
