@@ -141,7 +141,7 @@ class Views:
     composite on), or None when the photos show a real background.  maps: further per-pixel channels to learn.
     valid: pixels that may be used.  bounds: near and far z-depth of each view, if the data state them.
     points: sparse surface points, if known.  depths: true distance along the ray, if known (0 = unknown).
-    metric: lengths are metres.  notes: what the reader wants the user to know.
+    metric: lengths are metres.  weights: how much each counts in training, if not all the same.  notes: what the reader wants the user to know.
     """
 
     camera: Camera
@@ -156,6 +156,7 @@ class Views:
     points: Float[Tensor, "p 3"] | None = None
     depths: Float[Tensor, "v h w"] | None = None
     metric: bool = False
+    weights: Float[Tensor, "v"] | None = None
     notes: tuple[str, ...] = ()
 
     def __len__(self) -> int:

@@ -9,6 +9,7 @@ from pathlib import Path
 from fieldscape.data import blender, llff, tinynerf, transforms
 from fieldscape.data.options import ReadOptions
 from fieldscape.data.photostack import Progress, photo_files
+from fieldscape.data.weights import read_weights
 from fieldscape.errors import BadInput
 from fieldscape.types import Views
 
@@ -33,14 +34,17 @@ def read(
     _require_sane(options)
     path = Path(path)
     if path.is_file():
-        return _read_file(path, options, progress, quiet)
-    if not path.is_dir():
+        views = _read_file(path, options, progress, quiet)
+    elif path.is_dir():
+        fitting = _fitting(path)
+        views = _read_as(fitting[0], path, options, progress, quiet)
+        if len(fitting) > 1:
+            note = f"read as {fitting[0]}; what is there of {', '.join(fitting[1:])} is not used"
+            views = replace(views, notes=(*views.notes, note))
+    else:
         raise BadInput(f"There is no folder or file {path}.")
-    fitting = _fitting(path)
-    views = _read_as(fitting[0], path, options, progress, quiet)
-    if len(fitting) > 1:
-        note = f"read as {fitting[0]}; what is there of {', '.join(fitting[1:])} is not used"
-        views = replace(views, notes=(*views.notes, note))
+    if options.weights is not None:
+        views = replace(views, weights=read_weights(options.weights, views.names))
     return views
 
 

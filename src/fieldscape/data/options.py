@@ -23,5 +23,8 @@ class ReadOptions:
     channels: int = 0
     """Further maps to learn beside the colour: so many channels, from maps/NAME.npy (or .png, .tif) beside images/."""
 
+    weights: Path | None = None
+    """A JSON file that says how much each photo counts: {"0001.png": 0.5}. Photos it does not name count 1."""
+
     cache: Path | None = None
     """Where slow preparation (poses from bare photos) is kept between runs."""

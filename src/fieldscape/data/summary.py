@@ -65,6 +65,8 @@ def fingerprint(views: Views) -> str:
             continue
         digest.update(f"{tensor.dtype} {list(tensor.shape)}".encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().data)
+    if views.weights is not None:
+        digest.update(views.weights.numpy().data)
     return digest.hexdigest()
 
 

@@ -57,6 +57,19 @@ def test_nothing_is_corrected_before_anything_pulls() -> None:
     assert not adjustment.values.any()
 
 
+def test_photos_count_as_much_as_their_weights_say() -> None:
+    _, photos, camera = scene()
+    weights = torch.tensor([1.0, 0.5, 0.0, 2.0, 1.0])
+    views = Views(camera, torch.zeros(COUNT, 8, 8, 3), tuple("abcde"), (), "none", weights=weights)
+    low = torch.full((3,), -RADIUS)
+    framing = Framing(torch.zeros(3), low, -low, 0.1, 100.0, torch.tensor([0.0, 0.0, 1.0]), True)
+    adjustment = Adjustment(views, framing, BOTH)
+    photos = photos._replace(gains=adjustment.gains)
+    moved(adjustment, photos, [noise()])
+    adjustment.apply(photos)
+    assert adjustment.gains[:, 3].tolist() == weights.tolist()
+
+
 def test_what_the_kernels_read_is_what_is_corrected() -> None:
     adjustment, photos, _ = scene()
     moved(adjustment, photos, [noise(i) for i in range(5)])

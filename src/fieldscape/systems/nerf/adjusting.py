@@ -41,6 +41,8 @@ class Adjustment:
         count = len(views)
         self.poses = views.camera.pose.double().cpu()
         self.gains = np.ones((count, 4), np.float32)
+        if views.weights is not None:
+            self.gains[:, 3] = views.weights.numpy()
         self.values = np.zeros((count, CAMERA_NUMBERS))
         self.mean, self.square = np.zeros_like(self.values), np.zeros_like(self.values)
         self.age = np.zeros((count, 1))

@@ -89,7 +89,8 @@ class VoxelLearner:
         opacity = known_opacity(self.views, self.pool, index)
         if opacity is not None:
             known, target = opacity
-            loss = loss + self.config.opacity * (known * (seen.alpha[:, 0] - target).abs()).mean()
+            amiss = known * batch.weight[:, 0] * (seen.alpha[:, 0] - target).abs()
+            loss = loss + self.config.opacity * amiss.mean()
         gradients = torch.autograd.grad(loss, (self.voxels.density, self.voxels.color))
 
         # Only the vertices that this batch read are moved, and only their neighbourhoods smoothed.

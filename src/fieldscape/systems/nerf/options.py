@@ -130,6 +130,9 @@ class FitOptions:
     holdout: int = 8
     """Hold every n-th view back for measuring, where the data do not say which. 0: none."""
 
+    weights: Path | None = None
+    """A JSON file that says how much each photo counts: {"0001.png": 0.5}. Photos it does not name count 1."""
+
     seed: int = 0
     """Of everything random."""
 
@@ -177,7 +180,7 @@ def resolve(options: FitOptions) -> NerfConfig:
             raise BadInput("--quality sets how long to train: give either it, or --seconds or --iters.")
         given["seconds"] = QUALITY_SECONDS[options.quality]
     config = dataclasses.replace(start, **given)
-    read = ReadOptions(options.background, options.downscale, options.holdout, config.channels)
+    read = ReadOptions(options.background, options.downscale, options.holdout, config.channels, options.weights)
     if isinstance(config, VoxelConfig):
         return NerfConfig(read, None, config)
     return NerfConfig(read, config, None)

@@ -17,7 +17,7 @@ from fieldscape.types import Rays, Rendered, Views
 
 @dataclass(frozen=True)
 class Batch:
-    """Rays and what the photos show there. ``weight`` is 0 for pixels that may not be used, else 1."""
+    """Rays and what the photos show there. ``weight``: how much a pixel counts, 0 where it may not be used."""
 
     rays: Rays
     color: Float[Tensor, "n 3"]
@@ -37,6 +37,8 @@ def look_up(views: Views, view: Int[Tensor, "n"], row: Int[Tensor, "n"], column:
     usable = torch.ones(len(view), device=view.device)
     if views.valid is not None:
         usable = views.valid[view, row, column].float()
+    if views.weights is not None:
+        usable = usable * views.weights[view]
     return Batch(rays, strip.color(0)[0], maps, usable[:, None])
 
 
@@ -76,4 +78,5 @@ def to_device(views: Views, device: torch.device) -> Views:
         images=views.images.to(device),
         maps=None if views.maps is None else views.maps.to(device),
         valid=None if views.valid is None else views.valid.to(device),
+        weights=None if views.weights is None else views.weights.to(device),
     )
