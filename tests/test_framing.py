@@ -5,7 +5,7 @@ import dataclasses
 import pytest
 import torch
 
-from fieldscape import cameras
+from fieldscape import cameras, framing
 from fieldscape.errors import BadInput
 from fieldscape.framing import carve, frame, silhouettes
 from fieldscape.types import Camera, Views
@@ -52,6 +52,17 @@ def test_colour_silhouettes_have_no_holes() -> None:
     shape = silhouettes(dataclasses.replace(views, images=ring, camera=views.camera[:1], names=("a",)))
     assert bool(shape[0, 30, 30])
     assert not bool(shape[0, 5, 5])
+
+
+def test_carving_in_two_passes_keeps_all_of_the_hull_and_next_to_nothing_else(monkeypatch) -> None:
+    views = views_of_a_box()
+    low, high = torch.tensor([-0.8, -0.8, -0.8]), torch.tensor([0.8, 0.8, 0.8])
+    twice = carve(views, low, high, (71, 64, 50))
+    monkeypatch.setattr(framing, "FINE", 10**9)
+    once = carve(views, low, high, (71, 64, 50))
+    assert not bool((once & ~twice).any())
+    assert float((twice & ~once).float().mean()) < 1e-3
+    assert 0.05 < float(once.float().mean()) < 0.5
 
 
 def test_carving_with_disagreeing_silhouettes_leaves_nothing() -> None:

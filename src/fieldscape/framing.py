@@ -16,18 +16,22 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, UInt8
 from torch import Tensor
+from torch.nn.functional import interpolate, max_pool3d
 
 from fieldscape import cameras
 from fieldscape.errors import BadInput
-from fieldscape.types import Views
+from fieldscape.types import Camera, Views
 
 CARVING_RESOLUTION = 64
 """Points across the carved cube: a box tight to 2 % of the object."""
 
 DIFFERENCE = 2.5 / 255
 """A channel further than this from the background's is the object's."""
+
+FINE = 48
+"""Lattices of so many points an axis are carved in two passes."""
 
 TOLERANCE = 0.1
 """Share of the views that may see background where the object is: masks err, and objects have spots of its colour."""
@@ -184,24 +188,49 @@ def carve(
     all but ``TOLERANCE`` of the views that have it in their picture see the object there, or fewer than two have.
     ``shapes`` are the ``silhouettes`` of the views, if known already.
     """
-    # Compiled kernels are loaded where they are used: much that imports this module never carves.
-    from fieldscape.kernels import carving, lenses
-
     shapes = silhouettes(views) if shapes is None else shapes
     # Forty views spread over a dense capture carve as well as all of them.
     chosen = slice(0, None, max(1, len(views) // 40))
-    camera = views.camera[chosen]
-    spacing = float(((high - low) / (torch.tensor(shape) - 1)).max())
+    camera, seen = views.camera[chosen], shapes[chosen].to(torch.uint8).numpy()
+    if min(shape) < FINE:
+        return torch.from_numpy(_carved(camera, seen, low, high, shape, None))
+    # Most of a fine lattice is known from one twice as coarse: only what lies between its kept and its dropped points
+    # is looked at.
+    coarse = tuple((n + 1) // 2 for n in shape)
+    hull = torch.from_numpy(_carved(camera, seen, low, high, coarse, None)).float()
+    around = [interpolate(sign * _grown(sign * hull), shape, mode="nearest")[0, 0] > 0 for sign in (-1, 1)]
+    inside, near = (part.numpy() for part in around)
+    return torch.from_numpy(_carved(camera, seen, low, high, shape, (inside, near & ~inside)))
+
+
+def _carved(
+    camera: Camera,
+    shapes: UInt8[np.ndarray, "v h w"],
+    low: Float[Tensor, "3"],
+    high: Float[Tensor, "3"],
+    size: tuple[int, ...],
+    known: tuple[np.ndarray, np.ndarray] | None,
+) -> Bool[np.ndarray, "x y z"]:
+    """The hull on one lattice; ``known``: points to keep, and points to decide, where not all are to be."""
+    # Compiled kernels are loaded where they are used: much that imports this module never carves.
+    from fieldscape.kernels import carving, lenses
+
+    spacing = float(((high - low) / (torch.tensor(size) - 1)).max())
     away = (camera.position - (low + high) / 2).norm(dim=-1)
-    wide = np.empty((len(camera), camera.height, camera.width), np.uint8)
-    for i, silhouette in enumerate(shapes[chosen].to(torch.uint8).numpy()):
+    wide = np.empty(shapes.shape, np.uint8)
+    for i, silhouette in enumerate(shapes):
         # The silhouette is widened by half the lattice spacing as seen there, so that thin parts between points stay.
         reach = math.ceil(0.5 * spacing * float(camera.focal[i].max()) / float(away[i]))
         _widen(silhouette, reach, wide[i])
     poses, table = lenses.pose_table(camera), lenses.lens_table(camera)
     number, threads = lenses.LENS_NUMBERS[camera.lens], torch.get_num_threads()
-    corners = low.numpy(), high.numpy()
-    return torch.from_numpy(carving.carve(wide, poses, table, number, *corners, shape, TOLERANCE, threads))
+    lattice = low.numpy(), high.numpy(), (size[0], size[1], size[2])
+    return carving.carve(wide, poses, table, number, *lattice, TOLERANCE, threads, known)
+
+
+def _grown(truth: Float[Tensor, "x y z"]) -> Float[Tensor, "1 1 x y z"]:
+    """The greatest of each point and its 26 neighbours."""
+    return max_pool3d(truth[None, None], 3, 1, 1)
 
 
 def _widen(shape: np.ndarray, reach: int, out: np.ndarray) -> None:

@@ -19,7 +19,7 @@ SLAB = 4
 
 
 @compiled
-def carve_slab(shapes, poses, lenses, kind, axes, forgiven, hull, first, last):
+def carve_slab(shapes, poses, lenses, kind, axes, forgiven, hull, undecided, first, last):
     """Decides the points of the planes ``first``..``last`` - 1 along x. The other arguments are those of ``carve``.
 
     axes: the coordinates along x, y and z.  forgiven: how many misses a point may have that so many views see.
@@ -32,6 +32,8 @@ def carve_slab(shapes, poses, lenses, kind, axes, forgiven, hull, first, last):
     for i in range(first, last):
         for j in range(ys.size):
             for k in range(zs.size):
+                if not undecided[i, j, k]:
+                    continue
                 seen, misses = 0, 0
                 for view in range(views):
                     pose = 12 * view
@@ -65,12 +67,14 @@ def carve(
     size: tuple[int, int, int],
     tolerance: float,
     threads: int,
+    known: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> np.ndarray:
     """The points of a lattice over ``low``..``high`` that all but the share ``tolerance`` of their views see as object.
 
     shapes: uint8 [v, h, w], not 0 where a view shows the object.  poses, lenses, kind: as ``lenses.pose_table``,
     ``lens_table`` and ``LENS_NUMBERS`` give them.  size: points an axis.  Only views count that have the point in their
-    picture; a point with fewer than two of those is kept.
+    picture; a point with fewer than two of those is kept.  known: truth values [x, y, z] of points to keep, and of
+    points to decide; the others are dropped unseen.
 
     Returns truth values [x, y, z]. Raises ValueError for arrays of other shapes or kinds: kernels do not look.
     """
@@ -83,10 +87,10 @@ def carve(
     axes = tuple(torch.linspace(float(low[k]), float(high[k]), size[k]).numpy() for k in range(3))
     counts = np.arange(views + 1, dtype=np.float32)
     forgiven = (counts - np.ceil(np.float32(1 - tolerance) * counts)).astype(np.int64)
-    hull = np.empty(size, bool)
+    hull, undecided = (np.zeros(size, bool), np.ones(size, bool)) if known is None else (known[0].copy(), known[1])
 
     def work(first: int) -> None:
-        carve_slab(shapes, poses, lenses, kind, axes, forgiven, hull, first, min(first + SLAB, size[0]))
+        carve_slab(shapes, poses, lenses, kind, axes, forgiven, hull, undecided, first, min(first + SLAB, size[0]))
 
     with ThreadPoolExecutor(max(1, threads)) as pool:
         for _ in pool.map(work, range(0, size[0], SLAB)):
