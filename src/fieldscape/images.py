@@ -7,6 +7,7 @@ opened (Pillow would otherwise hand an EPS file to Ghostscript). Moving pictures
 
 from __future__ import annotations
 
+import io
 import struct
 import threading
 import zlib
@@ -57,9 +58,19 @@ def read_image(path: Path | str, max_pixels: int = MAX_PIXELS, upright: bool = F
     """
     path = Path(path)
     with _opened(path, max_pixels) as image:
-        image.load()
-        pixels = torch.from_numpy(_eight_bits(image, path))
-        orientation = image.getexif().get(0x0112, 1) if upright else 1
+        return _pixels(image, path, upright)
+
+
+def decode_image(data: bytes, name: str, max_pixels: int = MAX_PIXELS, upright: bool = False) -> UInt8[Tensor, "h w c"]:
+    """``read_image`` for a file that is in memory already, such as an entry of an archive; ``name`` is for messages."""
+    with _opened(Path(name), max_pixels, data) as image:
+        return _pixels(image, Path(name), upright)
+
+
+def _pixels(image: Image.Image, path: Path, upright: bool) -> UInt8[Tensor, "h w c"]:
+    image.load()
+    pixels = torch.from_numpy(_eight_bits(image, path))
+    orientation = image.getexif().get(0x0112, 1) if upright else 1
     pixels = pixels[..., None] if pixels.ndim == 2 else pixels
     return _turned(pixels, orientation).contiguous()
 
@@ -172,14 +183,14 @@ def contact_sheet(
 
 
 @contextmanager
-def _opened(path: Path, max_pixels: int | None) -> Iterator[Image.Image]:
-    """The file as a Pillow image whose pixels are not decoded yet; every failure inside the block is BadInput."""
+def _opened(path: Path, max_pixels: int | None, data: bytes | None = None) -> Iterator[Image.Image]:
+    """The file (or ``data``) as a Pillow image, pixels not decoded yet; every failure inside the block is BadInput."""
     try:
-        if not path.is_file():
+        if data is None and not path.is_file():
             raise BadInput(f"there is no image file {path}; check the name")
-        if path.stat().st_size == 0:
+        if (path.stat().st_size if data is None else len(data)) == 0:
             raise BadInput(f"the image {path} is empty (0 bytes); copy it again")
-        with _open_any_size(path) as image:
+        with _open_any_size(path if data is None else io.BytesIO(data)) as image:
             if max_pixels is not None and image.width * image.height > max_pixels:
                 raise BadInput(
                     f"the image {path} claims {image.width} x {image.height} pixels, more than the {max_pixels:,} "
@@ -195,12 +206,12 @@ def _opened(path: Path, max_pixels: int | None) -> Iterator[Image.Image]:
         raise BadInput(f"the image {path} cannot be decoded ({reason(error)}); it is damaged or cut short") from error
 
 
-def _open_any_size(path: Path) -> Image.Image:
+def _open_any_size(source: Path | io.BytesIO) -> Image.Image:
     """``Image.open`` without Pillow's own pixel limit, which is a global and speaks in warnings; ours follows."""
     with _bomb_lock:
         limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
         try:
-            return Image.open(path, formats=FORMATS)
+            return Image.open(source, formats=FORMATS)
         finally:
             Image.MAX_IMAGE_PIXELS = limit
 
