@@ -10,12 +10,12 @@ from fieldscape.images import write_image
 from fieldscape.systems.nerf.fit import fit
 from fieldscape.systems.nerf.options import FitOptions
 from fieldscape.systems.opening import open_scene
-from fieldscape.worlds.rooms import make_room_views, write_rooms
+from fieldscape.worlds.rooms.room import RoomSettings, write_room
 
 out = Path(sys.argv[1])
 seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 30.0
 
-write_rooms(out / "room", make_room_views(views=24, held_out=3, width=80, height=60))
+write_room(out / "room", RoomSettings(views=24, held_out=3, width=80, height=60))
 fit(FitOptions(out / "room", out / "run", seconds=seconds, quiet=True))
 
 # Nothing of the photos or of the training is needed any more: a Scene is its folder.

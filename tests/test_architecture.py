@@ -17,7 +17,7 @@ import pytest
 SOURCE = Path(__file__).parents[1] / "src" / "fieldscape"
 
 LAYERS = [
-    {"errors", "types", "encodings", "metrics", "devices"},
+    {"errors", "types", "encodings", "colors", "metrics", "devices"},
     {
         "cameras", "paths", "rotations", "curves", "meshes", "images", "video", "files", "configs", "runs",
         "checkpoints", "resuming", "stopping", "progress", "framing", "kernels",

@@ -20,13 +20,13 @@ from fieldscape.systems.nerf.config import MLP_PRESETS, VoxelConfig
 from fieldscape.systems.nerf.options import FitOptions, NerfConfig, resolve, resumed
 from fieldscape.systems.opening import open_scene
 from fieldscape.video import video_info
-from fieldscape.worlds.rooms import make_room_views, write_rooms
+from fieldscape.worlds.rooms.room import RoomSettings, write_room
 
 
 @pytest.fixture(scope="session")
 def room(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("worlds") / "room"
-    write_rooms(folder, make_room_views(14, 2, 40, 30))
+    write_room(folder, RoomSettings(14, 2, 40, 30), workers=1)
     return folder
 
 
@@ -197,7 +197,7 @@ def test_resuming_with_other_options_is_refused(fitted, room, capsys) -> None:
 
 
 def test_resuming_with_other_data_is_refused(fitted, tmp_path, capsys) -> None:
-    write_rooms(tmp_path / "other", make_room_views(6, 1, 40, 30, seed=3))
+    write_room(tmp_path / "other", RoomSettings(6, 1, 40, 30, seed=3), workers=1)
     assert "is not what" in refused(capsys, "nerf", "fit", str(tmp_path / "other"), "--out", str(fitted), "--resume")
 
 

@@ -53,7 +53,22 @@ COMMANDS = {
     "make rooms": Command(
         "fieldscape.commands.options:MakeRoomsOptions",
         "fieldscape.commands.make:make_rooms",
-        "a synthetic furnished room: photos, poses, depth",
+        "synthetic furnished rooms: many photos of one, or one each of many; poses, depth",
+    ),
+    "make cars": Command(
+        "fieldscape.worlds.cars.make:MakeCarsOptions",
+        "fieldscape.worlds.cars.make:make_cars",
+        "synthetic cars, or your own meshes, on white from all sides",
+    ),
+    "make street": Command(
+        "fieldscape.worlds.street.options:MakeStreetOptions",
+        "fieldscape.worlds.street.make:make_street",
+        "synthetic depth video of things that move, with their poses",
+    ),
+    "make clip": Command(
+        "fieldscape.worlds.clips.options:MakeClipOptions",
+        "fieldscape.worlds.clips.make:make_clip",
+        "a synthetic clip from a moving camera, with exact point tracks",
     ),
 }
 
@@ -73,6 +88,10 @@ def run(arguments: list[str]) -> int:
         return 0 if arguments else 2
     name = next((n for n in (" ".join(arguments[:2]), arguments[0]) if n in COMMANDS), None)
     if name is None:
+        kinds = [command.split()[1] for command in COMMANDS if command.split()[0] == arguments[0]]
+        if kinds and (len(arguments) == 1 or arguments[1].startswith("-")):
+            print(f"fieldscape: {arguments[0]} what? One of: {', '.join(kinds)}.", file=sys.stderr)
+            return 2
         asked = " ".join(arguments[:2] if not arguments[-1].startswith("-") else arguments[:1])
         print(f"fieldscape: there is no command {asked!r}; fieldscape --help lists them.", file=sys.stderr)
         return 2

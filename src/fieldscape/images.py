@@ -23,6 +23,7 @@ from jaxtyping import Float, UInt8
 from PIL import Image, ImageDraw, ImageFont
 from torch import Tensor
 
+from fieldscape.colors import to_srgb
 from fieldscape.errors import BadInput
 from fieldscape.files import reason, write_atomic
 
@@ -256,7 +257,7 @@ def _depth_colors() -> Float[Tensor, "256 3"]:
         ]
     )
     linear = ((torch.stack([lightness, a, b], -1) @ to_cones.T) ** 3 @ to_linear.T).clamp(0, 1)
-    return torch.where(linear <= 0.0031308, 12.92 * linear, 1.055 * linear ** (1 / 2.4) - 0.055)
+    return to_srgb(linear)
 
 
 def _cell(image: Tensor, dark: bool) -> Image.Image:

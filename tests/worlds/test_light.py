@@ -8,10 +8,11 @@ import torch
 from fieldscape.meshes import merge, quad, sphere
 from fieldscape.types import Mesh
 from fieldscape.worlds import radiosity, textures
+from fieldscape.worlds.lights import Lights, Opening
 from fieldscape.worlds.raycast import caster
 from fieldscape.worlds.shading import Part
 
-DARK = radiosity.Lights((), (0.0,) * 3, (0.0,) * 3, (0.0,) * 3, (0.0, 0.0, 1.0), (), (0.0,) * 3)
+DARK = Lights((), (0.0,) * 3, (0.0,) * 3, (0.0,) * 3, (0.0, 0.0, 1.0), (), (0.0,) * 3)
 
 
 def gray(value):
@@ -66,7 +67,9 @@ def test_a_closed_glowing_box_is_the_geometric_series():
     """The furnace test: all sides glow g with albedo a, so after k bounces E = g (a + a^2 + ... + a^k) everywhere."""
     world = radiosity.build([part(box_from_inside(), 0.6, glow=2.0)], DARK, rays=16, bounces=3)
     expected = 2.0 * (0.6 + 0.36 + 0.216)
-    torch.testing.assert_close(world.irradiance, torch.full_like(world.irradiance, expected), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        world.light.irradiance, torch.full_like(world.light.irradiance, expected), rtol=1e-4, atol=0
+    )
 
 
 def test_skylight_is_the_form_factor_of_the_pane():
@@ -74,34 +77,34 @@ def test_skylight_is_the_form_factor_of_the_pane():
     a, b = 0.6, 0.8
     root_a, root_b = math.sqrt(1 + a * a), math.sqrt(1 + b * b)
     factor = 4 / (2 * math.pi) * (a / root_a * math.atan(b / root_a) + b / root_b * math.atan(a / root_b))
-    pane = radiosity.Opening((-a, b, 1.0), (2 * a, 0.0, 0.0), (0.0, -2 * b, 0.0))  # u x v points down
-    lights = radiosity.Lights((pane,), (3.0,) * 3, (3.0,) * 3, (0.0,) * 3, (0.0, 0.0, 1.0), (), (0.0,) * 3)
+    pane = Opening((-a, b, 1.0), (2 * a, 0.0, 0.0), (0.0, -2 * b, 0.0))  # u x v points down
+    lights = Lights((pane,), (3.0,) * 3, (3.0,) * 3, (0.0,) * 3, (0.0, 0.0, 1.0), (), (0.0,) * 3)
     plate = quad((-0.01, -0.01, 0.0), (0.02, 0.0, 0.0), (0.0, 0.02, 0.0))
     world = radiosity.build([part(plate)], lights, rays=4)
-    assert float(world.irradiance.mean()) == pytest.approx(3.0 * factor, rel=0.03)
+    assert float(world.light.irradiance.mean()) == pytest.approx(3.0 * factor, rel=0.03)
     lid = quad((-2.0, -2.0, 0.5), (0.0, 4.0, 0.0), (4.0, 0.0, 0.0))
     world = radiosity.build([part(plate, 0.0), part(lid, 0.0)], lights, rays=4)
-    assert float(world.irradiance[world.mesh.vertices[:, 2] == 0].max()) == 0.0
+    assert float(world.light.irradiance[world.mesh.vertices[:, 2] == 0].max()) == 0.0
 
 
 def test_sun_and_lamp_follow_cosine_and_inverse_square():
     plate = quad((-0.01, -0.01, 0.0), (0.02, 0.0, 0.0), (0.0, 0.02, 0.0))
     tilt = math.radians(60)
     sun = (math.sin(tilt), 0.0, math.cos(tilt))
-    lights = radiosity.Lights((), (0.0,) * 3, (0.0,) * 3, (4.0, 2.0, 1.0), sun, ((0.0, 0.0, 2.0),), (8.0, 8.0, 8.0))
+    lights = Lights((), (0.0,) * 3, (0.0,) * 3, (4.0, 2.0, 1.0), sun, ((0.0, 0.0, 2.0),), (8.0, 8.0, 8.0))
     world = radiosity.build([part(plate)], lights, rays=4)
     expected = torch.tensor([4.0, 2.0, 1.0]) * 0.5 + 8.0 / 4
-    torch.testing.assert_close(world.irradiance.mean(0), expected, rtol=5e-3, atol=0)
+    torch.testing.assert_close(world.light.irradiance.mean(0), expected, rtol=5e-3, atol=0)
 
 
 def test_light_passes_through_what_is_outside():
     plate = quad((-0.01, -0.01, 0.0), (0.02, 0.0, 0.0), (0.0, 0.02, 0.0))
     sky = quad((-9.0, -9.0, 3.0), (0.0, 18.0, 0.0), (18.0, 0.0, 0.0))
-    lights = radiosity.Lights((), (0.0,) * 3, (0.0,) * 3, (4.0,) * 3, (0.0, 0.0, 1.0), (), (0.0,) * 3)
+    lights = Lights((), (0.0,) * 3, (0.0,) * 3, (4.0,) * 3, (0.0, 0.0, 1.0), (), (0.0,) * 3)
     for outside, expected in ((True, 4.0), (False, 0.0)):
         world = radiosity.build([part(plate, 0.5), part(sky, 0.0, edge=9.0, outside=outside)], lights, rays=4)
         under = world.mesh.vertices[:, 2] == 0
-        assert float(world.irradiance[under].mean()) == pytest.approx(expected, rel=5e-3)
+        assert float(world.light.irradiance[under].mean()) == pytest.approx(expected, rel=5e-3)
 
 
 def surface(point, footprint):

@@ -1,24 +1,28 @@
-"""``fieldscape make``: synthetic worlds."""
+"""``fieldscape make rooms``: one room from many sides, or many rooms."""
 
 from __future__ import annotations
 
 from fieldscape.commands.options import MakeRoomsOptions
-from fieldscape.progress import progress
-from fieldscape.worlds.rooms import make_room_views, require_free, write_rooms
+from fieldscape.errors import BadInput
+from fieldscape.worlds.rooms.photos import PhotoSettings, write_photos
+from fieldscape.worlds.rooms.room import RoomSettings, write_room
 
 
 def make_rooms(options: MakeRoomsOptions) -> None:
-    """Write a room's photos. Raises BadInput for numbers that make no room, or a folder that cannot be written."""
-    require_free(options.out)
-    total = options.views + options.held_out
-    with progress(total, "photographing the room", options.quiet, unit="photo") as bar:
-        views = make_room_views(
-            options.views,
-            options.held_out,
-            options.width,
-            options.height,
-            options.seed,
-            lambda done, of: bar.update(done),
-        )
-    write_rooms(options.out, views)
-    print(f"{total} photos of a room in {options.out}; learn it with: fieldscape nerf fit {options.out}")
+    """Write photos of a room, or of many. Raises BadInput for numbers that make none, or a folder that is not free."""
+    out, workers, quiet = options.out, options.workers, options.quiet
+    if options.photos is not None and options.views is not None:
+        raise BadInput("--views makes photos of one room, --photos one photo each of many rooms: give one of the two.")
+    if workers is not None and workers < 1:
+        raise BadInput(f"--workers is {workers}; at least one process has to do the work.")
+    if options.photos is not None:
+        if write_photos(out, options.photos, PhotoSettings(options.size, options.seed, options.style), workers, quiet):
+            print(
+                f"{options.photos} photos of as many rooms in {out / 'photos'}; what they do not say in {out / 'truth'}"
+            )
+        return
+    views = 60 if options.views is None else options.views
+    settings = RoomSettings(views, options.held_out, options.width, options.height, options.seed, options.style)
+    if write_room(out, settings, workers, quiet):
+        total = views + options.held_out
+        print(f"{total} photos of a room in {out}; learn it with: fieldscape nerf fit {out}")

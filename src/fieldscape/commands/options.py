@@ -85,28 +85,40 @@ class InfoOptions:
 
 @dataclass(frozen=True)
 class MakeRoomsOptions:
-    """Make a synthetic furnished room: posed photos from inside it, with exact depth."""
+    """Make synthetic furnished living rooms: posed photos from inside one, or one photo each of many."""
 
     out: Path
-    """The folder to write, in the nerfstudio layout."""
+    """The folder to write: with --views in nerfstudio's layout, with --photos photos/, truth/ and an LSUN database."""
 
-    views: int = 60
-    """Photos to learn from."""
+    views: int | None = None
+    """Posed photos of one room to learn from. Default, without --photos: 60."""
 
     held_out: int = 8
-    """Photos to measure on, taken between the others."""
+    """With --views: photos to measure on, taken between the others."""
+
+    photos: int | None = None
+    """Photos of so many different rooms, one each."""
 
     width: int = 160
-    """Of a photo, in pixels."""
+    """With --views: of a photo, in pixels."""
 
     height: int = 120
-    """Of a photo, in pixels."""
+    """With --views: of a photo, in pixels."""
+
+    size: int = 64
+    """With --photos: side of a photo, in pixels."""
+
+    style: Literal["mixed", "modern", "classic", "rustic", "nordic"] = "mixed"
+    """Of the rooms; mixed: one after the other."""
 
     seed: int = 0
-    """Of the room: its furniture, colours and light."""
+    """Of the rooms: furniture, colours and light."""
+
+    workers: int | None = None
+    """Processes that share the work. Default: one a core."""
 
     quiet: bool = False
-    """Say nothing but where the room is."""
+    """Say nothing but where the rooms are."""
 
 
 @dataclass(frozen=True)

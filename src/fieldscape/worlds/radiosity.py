@@ -13,37 +13,25 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Float
 from scipy.sparse import coo_matrix
 from torch import Tensor
 
-from fieldscape.meshes import Vector, face_normals, merge, refine, split_creases
+from fieldscape.meshes import face_normals, merge, refine, split_creases
 from fieldscape.types import Mesh
+from fieldscape.worlds.lights import GOLDEN, Lights, across, sphere_points, spiral
 from fieldscape.worlds.raycast import Caster, caster
-from fieldscape.worlds.shading import Part, World, albedo
-
-GOLDEN = (math.sqrt(5) - 1) / 2
+from fieldscape.worlds.shading import Part, Seen, World, albedo, exposure_for
 
 
 @dataclass(frozen=True)
-class Opening:
-    """A window pane that skylight comes through: corner + s u + t v, with u x v pointing into the room."""
+class Baked:
+    """Light kept at the vertices and blended between the corners of a face."""
 
-    corner: Vector
-    u: Vector
-    v: Vector
+    irradiance: Float[Tensor, "v 3"]
 
-
-@dataclass(frozen=True)
-class Lights:
-    """Where light comes from: radiances of sky and ground, irradiances of the sun and, at 1 m, of a lamp; all RGB."""
-
-    openings: tuple[Opening, ...]
-    sky: Vector
-    ground: Vector
-    sun: Vector
-    sun_direction: Vector
-    lamps: tuple[Vector, ...]
-    lamp: Vector
+    def __call__(self, world: World, seen: Seen) -> Tensor:
+        return (self.irradiance[world.mesh.faces[seen.face]] * seen.weights[..., None]).sum(1)
 
 
 def build(parts: Sequence[Part], lights: Lights, rays: int = 48, bounces: int = 4) -> World:
@@ -87,8 +75,11 @@ def build(parts: Sequence[Part], lights: Lights, rays: int = 48, bounces: int = 
         irradiance = direct + smooth(_mean_sent(sent, met), 3)
     # Exposed for the surfaces' mean light, by area, so that dim and bright rooms both come out well.
     weight = area.norm(dim=-1) * solid
-    mean = float((sent[:-1].mean(-1).log1p() * weight).sum() / weight.sum())
-    return World(tuple(parts), mesh, normal, owner, irradiance, 0.23 / max(math.expm1(mean), 1e-6), caster(mesh))
+    mean = (irradiance[mesh.faces].mean(1) * weight[:, None]).sum(0) / weight.sum()
+    exposure = exposure_for(sent[:-1], weight)
+    return World(
+        tuple(parts), mesh, normal, owner, caster(mesh), Baked(irradiance), exposure, ambient=tuple(mean.tolist())
+    )
 
 
 def _from_openings(eye: Tensor, normal: Tensor, inside: Caster, lights: Lights, side: int = 5) -> Tensor:
@@ -101,7 +92,6 @@ def _from_openings(eye: Tensor, normal: Tensor, inside: Caster, lights: Lights, 
         size = float(area_vector.norm())
         ahead = ((eye - corner) @ (area_vector / size) > 0.01).nonzero().flatten()
         jitter = torch.stack([torch.frac(index[ahead] * GOLDEN), torch.frac(index[ahead] * GOLDEN**2 * 1.7)], -1)
-        sky, ground = torch.tensor(lights.sky), torch.tensor(lights.ground)
         for cell in range(side * side):
             st = (torch.tensor([cell % side, cell // side]) + jitter.float()) / side
             toward = corner + st[:, :1] * u + st[:, 1:] * v - eye[ahead]
@@ -111,8 +101,7 @@ def _from_openings(eye: Tensor, normal: Tensor, inside: Caster, lights: Lights, 
             useful = (form > 0).nonzero().flatten()
             blocked = inside.blocked(eye[ahead[useful]], direction[useful], distance[useful] - 0.002)
             useful = useful[~blocked]
-            up = (0.5 + 2.5 * direction[useful, 2:]).clamp(0, 1)
-            light = (ground + (sky - ground) * up) * (form / distance**2)[useful, None]
+            light = lights.above(direction[useful]) * (form / distance**2)[useful, None]
             total[ahead[useful]] += light * (size / (math.pi * side * side))
     return total
 
@@ -120,13 +109,10 @@ def _from_openings(eye: Tensor, normal: Tensor, inside: Caster, lights: Lights, 
 def _from_sun(eye: Tensor, normal: Tensor, inside: Caster, lights: Lights, samples: int = 12) -> Tensor:
     """Sunlight that finds its way out through a window; the disc is widened to 2 degrees, as a hazy sky does."""
     sun = torch.nn.functional.normalize(torch.tensor(lights.sun_direction), dim=0)
-    side = torch.nn.functional.normalize(torch.linalg.cross(sun, torch.tensor([0.0, 0.0, 1.0])), dim=0)
-    top = torch.linalg.cross(side, sun)
+    side, top = across(sun)
     total = torch.zeros_like(eye)
-    for k in range(samples):
-        radius, angle = math.sqrt((k + 0.5) / samples) * math.radians(2), 2 * math.pi * GOLDEN * k
-        toward = sun + radius * (math.cos(angle) * side + math.sin(angle) * top)
-        toward = toward / toward.norm()
+    for x, y in spiral(samples, 2.0).tolist():
+        toward = torch.nn.functional.normalize(sun + x * side + y * top, dim=0)
         cosine = normal @ toward
         useful = (cosine > 0).nonzero().flatten()
         far = torch.full((len(useful),), 1e3)
@@ -138,7 +124,7 @@ def _from_sun(eye: Tensor, normal: Tensor, inside: Caster, lights: Lights, sampl
 def _from_lamps(eye: Tensor, normal: Tensor, inside: Caster, lights: Lights, samples: int = 8) -> Tensor:
     """Bulbs of 5 cm radius: E = I cos / r^2 with the shadows of their shades and of the furniture."""
     total = torch.zeros_like(eye)
-    spread = _sphere_points(samples) * 0.05
+    spread = sphere_points(samples) * 0.05
     for bulb in lights.lamps:
         for offset in spread:
             toward = torch.tensor(bulb) + offset - eye
@@ -159,9 +145,7 @@ def _look_around(eye: Tensor, normal: Tensor, inside: Caster, rays: int) -> Tens
     k = torch.arange(rays)
     radius, angle = ((k + 0.5) / rays).sqrt(), 2 * math.pi * torch.frac(k.double() * GOLDEN).float()
     met = torch.empty(len(eye), rays, dtype=torch.long)
-    helper = torch.eye(3)[normal.abs().argmin(-1)]
-    tangent = torch.nn.functional.normalize(torch.linalg.cross(helper, normal), dim=-1)
-    other = torch.linalg.cross(normal, tangent)
+    tangent, other = across(normal)
     start = 2 * math.pi * torch.frac(torch.arange(len(eye)).double() * GOLDEN).float()
     for chunk in torch.arange(len(eye)).split(16384):
         turn = angle + start[chunk, None]
@@ -191,12 +175,3 @@ def _smoother(faces: Tensor, count: int) -> Callable[[Tensor, int], Tensor]:
         return values
 
     return smooth
-
-
-def _sphere_points(count: int) -> Tensor:
-    """Points spread evenly over the unit sphere (Fibonacci)."""
-    k = torch.arange(count)
-    z = 1 - (2 * k + 1) / count
-    angle = 2 * math.pi * torch.frac(k.double() * GOLDEN).float()
-    ring = (1 - z**2).sqrt()
-    return torch.stack([ring * angle.cos(), ring * angle.sin(), z], -1)

@@ -1,24 +1,28 @@
 """Pictures of a lit world, and the nouns it is made of.
 
-A surface's light is worked out beforehand, for all views at once (``radiosity``): each vertex keeps its irradiance, RGB
-in units in which white paint under irradiance 1 has radiance 1. A ray's colour is the irradiance, blended between the
-corners of the triangle it hits, times the texture there, plus what the surface sends of its own.
+Surfaces are matte, some with a mirroring coat. A matte surface sends the same light everywhere: its irradiance (RGB,
+in units in which white paint under irradiance 1 has radiance 1) times its texture, plus what it sends of its own.
+Where the irradiance comes from is a part of the world: ``radiosity`` works it out beforehand, once for all views;
+``daylight`` works it out anew at the points that a picture shows.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import math
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldscape.cameras import image_rays
+from fieldscape.colors import to_srgb
 from fieldscape.types import Camera, Mesh, Rays
-from fieldscape.worlds.raycast import Caster, Hits
-from fieldscape.worlds.textures import Surface, Texture
+from fieldscape.worlds.raycast import Caster
+from fieldscape.worlds.textures import RGB, Surface, Texture
 
 
 @dataclass(frozen=True)
@@ -27,7 +31,8 @@ class Part:
 
     frame: world to the object's own frame, where the texture lives.  glow: how much light it sends of its own, times
     its texture (a shade, a screen, the sky).  edge: the longest triangle edge that light is kept on, in metres.
-    outside: the sky behind a window, which light passes through.
+    outside: the sky behind a window, which light passes through.  normals: of the smooth surface at the vertices; None:
+    found from the faces.  mirror: the share of light that a clear coat mirrors when looked at straight (glass: 0.04).
     """
 
     name: str
@@ -37,22 +42,64 @@ class Part:
     glow: float = 0.0
     edge: float = 0.06
     outside: bool = False
+    normals: Float[Tensor, "v 3"] | None = None
+    mirror: float = 0.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a grid of rays meets, row by row. Where ``some`` is False the other values mean nothing.
+
+    normal: of the smooth surface, a unit vector on the viewer's side.  footprint: a pixel's width on the surface.
+    """
+
+    rows: int
+    columns: int
+    some: Bool[Tensor, "n"]
+    face: Int[Tensor, "n"]
+    weights: Float[Tensor, "n 3"]
+    part: Int[Tensor, "n"]
+    point: Float[Tensor, "n 3"]
+    normal: Float[Tensor, "n 3"]
+    paint: Float[Tensor, "n 3"]
+    footprint: Float[Tensor, "n"]
 
 
 @dataclass(frozen=True)
 class World:
     """Surfaces with their light, ready to be looked at.
 
-    ``part``: the place in ``parts`` of the part that each face belongs to.  ``exposure``: display units per irradiance.
+    ``part``: the place in ``parts`` of the part that each face belongs to.  ``light``: the irradiance at what is seen.
+    ``exposure``: display units per irradiance.  ``around``: the radiance from a direction in which nothing stands.
+    ``ambient``: the mean irradiance, by which what a mirroring coat shows is lit.
     """
 
     parts: tuple[Part, ...]
     mesh: Mesh
     normals: Float[Tensor, "v 3"]
     part: Int[Tensor, "f"]
-    irradiance: Float[Tensor, "v 3"]
-    exposure: float
     caster: Caster
+    light: Light
+    exposure: float
+    around: Callable[[Tensor], Tensor] | None = None
+    ambient: RGB = (0.0, 0.0, 0.0)
+
+
+Light: TypeAlias = Callable[[World, Seen], Tensor]
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A picture and its truth.
+
+    color: sRGB 0..1, the mean over the rays of a pixel.  alpha: the share of them that met something.
+    depth: along the single ray through the pixel's centre, 0 where it meets nothing.  part: what it meets, -1: nothing.
+    """
+
+    color: Float[Tensor, "h w 3"]
+    alpha: Float[Tensor, "h w"]
+    depth: Float[Tensor, "h w"]
+    part: Int[Tensor, "h w"]
 
 
 @contextmanager
@@ -71,23 +118,28 @@ def one_thread() -> Iterator[None]:
 
 
 @one_thread()
-def render(world: World, camera: Camera, supersample: int = 2) -> tuple[Tensor, Tensor, Tensor]:
-    """``(color [h,w,3] sRGB 0..1, depth [h,w] along the ray, part [h,w])`` of one pinhole camera.
+def render(world: World, camera: Camera, supersample: int = 2, behind: RGB | None = None) -> Photo:
+    """A picture by one pinhole camera, ``supersample`` squared rays a pixel.
 
-    Depth (0: nothing) and part (its index, -1: nothing) are those of the single ray through each pixel's centre;
-    colour is the mean over ``supersample`` squared rays a pixel.
+    ``behind`` is the display colour (linear, 0..1) where nothing is met; None shows what is ``around`` the world, or
+    black if it says nothing.
     """
     center = image_rays(camera).reshape(-1)
     truth = world.caster.first(center.origins, center.directions)
-    shape = camera.height, camera.width
     n = supersample
     fine = Camera(camera.pose, camera.focal * n, camera.center * n, camera.width * n, camera.height * n)
     rays = image_rays(fine).reshape(-1)
-    pixel = 1 / float(fine.focal.mean())
-    light = world.exposure * _seen(world, rays, world.caster.first(rays.origins, rays.directions), pixel)
-    color = tone(light).reshape(shape[0], n, shape[1], n, 3).mean((1, 3))
-    part = torch.where(truth.face >= 0, world.part[truth.face.clamp(min=0)], -1)
-    return to_srgb(color), truth.distance.reshape(shape), part.reshape(shape)
+    seen = look(world, rays, 1 / float(fine.focal.mean()), fine.height, fine.width)
+    display = tone(world.exposure * _sent(world, rays, seen))
+    if behind is not None:
+        display = torch.where(seen.some[:, None], display, torch.tensor(behind))
+    shape = camera.height, n, camera.width, n
+    return Photo(
+        to_srgb(display.reshape(*shape, 3).mean((1, 3))),
+        seen.some.float().reshape(shape).mean((1, 3)),
+        truth.distance.reshape(camera.height, camera.width),
+        torch.where(truth.face >= 0, world.part[truth.face.clamp(min=0)], -1).reshape(camera.height, camera.width),
+    )
 
 
 def tone(light: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
@@ -99,31 +151,62 @@ def tone(light: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
     return (light * (2.51 * light + 0.03) / (light * (2.43 * light + 0.59) + 0.14)).clamp(0, 1)
 
 
-def to_srgb(linear: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
-    """Linear light 0..1 to sRGB (IEC 61966-2-1).
-
-    >>> [round(x, 4) for x in to_srgb(torch.tensor([0.0, 0.002, 1.0])).tolist()]
-    [0.0, 0.0258, 1.0]
-    """
-    curve = 1.055 * linear.clamp(min=0.0031308) ** (1 / 2.4) - 0.055
-    return torch.where(linear <= 0.0031308, 12.92 * linear, curve).clamp(0, 1)
+def exposure_for(sent: Float[Tensor, "n 3"], weight: Float[Tensor, "n"]) -> float:
+    """The exposure that shows the (logarithmic) mean of what surfaces send as a middle grey."""
+    mean = float((sent.mean(-1).log1p() * weight).sum() / weight.sum().clamp(min=1e-12))
+    return 0.23 / max(math.expm1(mean), 1e-6)
 
 
-def _seen(world: World, rays: Rays, hits: Hits, pixel: float) -> Tensor:
-    """The light that comes back along each ray, black where nothing is met."""
+def look(world: World, rays: Rays, pixel: float, rows: int, columns: int) -> Seen:
+    """What ``rows`` times ``columns`` rays meet; ``pixel``: the width of a pixel at distance 1."""
+    hits = world.caster.first(rays.origins, rays.directions)
     some = hits.face >= 0
     face = hits.face.clamp(min=0)
     corners, weights = world.mesh.faces[face], hits.weights[..., None]
     point = rays.origins + hits.distance[:, None] * rays.directions
     normal = torch.nn.functional.normalize((world.normals[corners] * weights).sum(1), dim=-1)
+    facing = (normal * rays.directions).sum(-1)
     paint = (world.mesh.colors[corners] * weights).sum(1)  # type: ignore[index]
     # A pixel is wider on a slanted surface in one direction only: the geometric mean of both widths serves.
-    slant = (normal * rays.directions).sum(-1).abs().clamp(min=0.05)
-    owner = world.part[face]
-    color = albedo(world.parts, owner, point, normal, paint, pixel * hits.distance / slant.sqrt() + 1e-6)
-    glow = torch.tensor([part.glow for part in world.parts])[owner][:, None]
-    light = (world.irradiance[corners] * weights).sum(1)
-    return torch.where(some[:, None], color * (light + glow), 0.0)
+    footprint = pixel * hits.distance / facing.abs().clamp(min=0.05).sqrt() + 1e-6
+    normal = torch.where(facing[:, None] > 0, -normal, normal)
+    return Seen(rows, columns, some, face, hits.weights, world.part[face], point, normal, paint, footprint)
+
+
+def _sent(world: World, rays: Rays, seen: Seen) -> Tensor:
+    """The light that comes back along each ray; where nothing is met, what is around, or black."""
+    some = seen.some.nonzero().flatten()
+    part = seen.part[some]
+    color = albedo(world.parts, part, seen.point[some], seen.normal[some], seen.paint[some], seen.footprint[some])
+    glow = torch.tensor([piece.glow for piece in world.parts])[part][:, None]
+    matte = color * (world.light(world, seen)[some] + glow)
+    sent = torch.zeros_like(rays.directions)
+    if world.around is not None:
+        missed = (~seen.some).nonzero().flatten()
+        sent[missed] = world.around(rays.directions[missed])
+    sent[some] = matte
+    mirror = torch.tensor([piece.mirror for piece in world.parts])[part]
+    coated = (mirror > 0).nonzero().flatten()
+    if len(coated):
+        at = some[coated]
+        cosine = -(rays.directions[at] * seen.normal[at]).sum(-1, keepdim=True)
+        share = mirror[coated, None] + (1 - mirror[coated, None]) * (1 - cosine.clamp(0, 1)) ** 5  # Schlick
+        bounced = rays.directions[at] + 2 * cosine * seen.normal[at]
+        sent[at] = torch.lerp(matte[coated], _mirrored(world, seen, at, bounced), share)
+    return sent
+
+
+def _mirrored(world: World, seen: Seen, at: Tensor, directions: Tensor) -> Tensor:
+    """What a mirror at ``seen.point[at]`` shows in ``directions``, its surfaces lit by the world's mean light."""
+    rays = Rays(seen.point[at] + 1e-3 * seen.normal[at], torch.nn.functional.normalize(directions, dim=-1))
+    other = look(world, rays, 0.02, 1, len(at))
+    some = other.some.nonzero().flatten()
+    part = other.part[some]
+    color = albedo(world.parts, part, other.point[some], other.normal[some], other.paint[some], other.footprint[some])
+    glow = torch.tensor([piece.glow for piece in world.parts])[part][:, None]
+    shown = torch.zeros(len(at), 3) if world.around is None else world.around(rays.directions)
+    shown[some] = color * (torch.tensor(world.ambient) + glow)
+    return shown
 
 
 def albedo(

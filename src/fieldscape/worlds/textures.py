@@ -7,6 +7,7 @@ Places are in the object's own frame, in metres, so a pattern moves with its obj
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -62,8 +63,11 @@ def noise(point: Tensor, seed: int = 0) -> Tensor:
 def fractal(point: Tensor, footprint: Tensor, size: float, octaves: int = 3, seed: int = 0) -> Tensor:
     """Noise of cell ``size`` plus finer and weaker octaves, each faded out where a pixel is wider than its cell."""
     total = torch.zeros(len(point))
+    finest = float(footprint.min()) if len(point) else math.inf
     for octave in range(octaves):
         cell = size * 0.5**octave
+        if cell <= finest:  # no pixel shows it, nor anything finer
+            break
         total += 0.5**octave * visible(cell, footprint) * noise(point / cell, seed + octave)
     return total
 
@@ -116,6 +120,95 @@ def painted_parts(mottle: float = 0.08, size: float = 0.05) -> Texture:
 
     def texture(s: Surface) -> Tensor:
         return s.paint * (1 + mottle * fractal(s.point, s.footprint, size, 2))[:, None]
+
+    return texture
+
+
+def bare(s: Surface) -> Tensor:
+    """The paint given to each part of the mesh, as it is: metal, pottery, lacquer."""
+    return s.paint
+
+
+def woven(s: Surface) -> Tensor:
+    """The paint given to each part of the mesh, uneven as cloth is."""
+    return s.paint * (1 + 0.13 * fractal(s.point, s.footprint, 0.1, 2))[:, None]
+
+
+def foliage(s: Surface) -> Tensor:
+    """The paint given to each part of the mesh, in lighter and darker patches, as leaves are."""
+    return s.paint * (1 + 0.6 * fractal(s.point, s.footprint, 0.08, 2))[:, None]
+
+
+def grained(axis: int = 0, seed: int = 0, depth: float = 0.35) -> Texture:
+    """The paint given to each part of the mesh, with wood's grain along ``axis``, ``depth`` times as dark."""
+    stretch = torch.ones(3)
+    stretch[axis] = 0.12
+
+    def texture(s: Surface) -> Tensor:
+        return s.paint * (1 + depth * fractal(s.point * stretch, s.footprint, 0.06, 2, seed))[:, None]
+
+    return texture
+
+
+def patterned(kind: str, other: RGB, size: float, seed: int = 0) -> Texture:
+    """Cloth with a pattern over the mesh's paint: ``stripes``, ``checks``, ``sprigs`` or ``blots``."""
+
+    def texture(s: Surface) -> Tensor:
+        u, v = across(s)
+        if kind == "stripes":
+            share = band(nearest_line(u, size), size * 0.24, s.footprint)
+        elif kind == "checks":
+            lines = band(nearest_line(u, size), size * 0.24, s.footprint)
+            share = 0.5 * (lines + band(nearest_line(v, size), size * 0.24, s.footprint))
+        elif kind == "sprigs":
+            shift = torch.remainder(torch.round(v / size), 2) * (size / 2)
+            place = nearest_line(u + shift, size) ** 2 + nearest_line(v, size) ** 2
+            share = inside(0.3 * size - place.sqrt(), s.footprint)
+        else:
+            share = (0.5 + 2.5 * fractal(s.point, s.footprint, size, 2, seed)).clamp(0, 1)
+        return blend(s.paint, other, share)
+
+    return texture
+
+
+def bricks(joint: RGB, length: float = 0.22, height: float = 0.075, rough: float = 0.5, seed: int = 0) -> Texture:
+    """Courses of bricks or, ``rough`` and larger, of stones in the mesh's paint (z up)."""
+
+    def texture(s: Surface) -> Tensor:
+        u, v = across(s)
+        row = torch.floor(v / height)
+        shifted = u + length * (0.5 * torch.remainder(row, 2) + 0.3 * rough * scramble(row, row, seed))
+        tone = 1 + rough * (scramble(row, torch.floor(shifted / length), seed + 1) - 0.5)
+        gap = band(nearest_line(v, height), 0.006, s.footprint)
+        gap = gap + band(nearest_line(shifted, length), 0.006, s.footprint)
+        return blend(s.paint * tone[:, None], joint, gap.clamp(0, 1))
+
+    return texture
+
+
+def parquet(light: RGB, dark: RGB, width: float = 0.09, ratio: int = 6, seed: int = 0) -> Texture:
+    """Floor boards in herringbone, at 45 degrees to x: blocks ``ratio`` times as long as wide, each in its own tone."""
+
+    def texture(s: Surface) -> Tensor:
+        x, y = s.point[:, 0] * math.sqrt(0.5) / width, s.point[:, 1] * math.sqrt(0.5) / width
+        i, j = torch.floor(x + y), torch.floor(x - y)
+        step = torch.remainder(i - j, 2 * ratio)
+        lying = step < ratio
+        first = torch.where(lying, i - step, i)
+        second = torch.where(lying, j, j - (2 * ratio - 1 - step))
+        tone = scramble(2 * first + lying, second, seed)
+        # Seen from afar the blocks melt into the two directions, which take the light differently.
+        fade = visible(4 * width, s.footprint)
+        return blend(light, dark, 0.5 + (fade * (tone - 0.5)) * 0.8 + 0.12 * (lying.float() - 0.5))
+
+    return texture
+
+
+def pile(color: RGB, seed: int = 0) -> Texture:
+    """Fitted carpet: one colour, uneven where it was trodden."""
+
+    def texture(s: Surface) -> Tensor:
+        return torch.tensor(color) * (1 + 0.1 * fractal(s.point, s.footprint, 0.3, 3, seed))[:, None]
 
     return texture
 
@@ -205,7 +298,8 @@ def wallpaper(ground: RGB, figure: RGB, kind: str, seed: int = 0) -> Texture:
 
 
 def rug(colors: Sequence[RGB], size: tuple[float, float], kind: str, seed: int = 0) -> Texture:
-    """A woven rug of ``size`` about the origin: a border, and a field of ``diamonds``, ``zigzag`` or ``medallion``."""
+    """A woven rug of ``size`` about the origin: a border, and in it ``diamonds``, ``zigzag``, ``stripes``,
+    ``blots``, a ``medallion``, or nothing (``bordered``)."""
     ground, figure, border, fleck = colors
 
     def texture(s: Surface) -> Tensor:
@@ -218,14 +312,22 @@ def rug(colors: Sequence[RGB], size: tuple[float, float], kind: str, seed: int =
             wave = y + 0.1 * (2 * (x / 0.34 - torch.floor(x / 0.34 + 0.5)).abs() - 0.5)
             edge = 0.065 - nearest_line(wave, 0.26).abs()
             inner = 0.02 - nearest_line(wave + 0.13, 0.26).abs()
+        elif kind == "stripes":
+            edge = 0.1 - nearest_line(x, 0.42).abs()
+            inner = 0.03 - nearest_line(x + 0.21, 0.42).abs()
+        elif kind == "blots":
+            edge = 0.5 * fractal(s.point, f, 0.5, 3, seed)
+            inner = edge - 0.2
+        elif kind == "bordered":
+            edge = inner = torch.full_like(x, -1.0)
         else:
             turn = 1 + 0.12 * torch.cos(8 * torch.atan2(y, x))
             ring = torch.sqrt((x / size[0]) ** 2 + (y / size[1]) ** 2) / turn
             edge = (0.042 - (torch.remainder(ring, 0.16) - 0.08).abs()) * 1.2
             inner = (0.016 - (torch.remainder(ring + 0.08, 0.16) - 0.08).abs()) * 1.2
-        color = blend(blend(ground, figure, _inside(edge, f)), fleck, _inside(inner, f))
+        color = blend(blend(ground, figure, inside(edge, f)), fleck, inside(inner, f))
         margin = torch.minimum(size[0] / 2 - x.abs(), size[1] / 2 - y.abs())
-        color = blend(color, border, _inside(0.16 - margin, f))
+        color = blend(color, border, inside(0.16 - margin, f))
         color = blend(color, fleck, band(margin - 0.12, 0.018, f))
         color = blend(color, ground, band(margin - 0.05, 0.015, f))
         return color * (1 + 0.1 * fractal(s.point, f, 0.06, 3, seed))[:, None]
@@ -269,14 +371,14 @@ def landscape(size: tuple[float, float], seed: int, vivid: float = 1.0) -> Textu
         cloud = fractal(flat + 3, f, 0.28, 3, seed)
         color = blend(color, (0.97, 0.95, 0.92), (1.4 * cloud - 0.1).clamp(0, 0.85))
         sun = torch.sqrt((x * size[0] / size[1] - float(draw[1]) + 0.5) ** 2 + (z - 0.22) ** 2)
-        color = blend(color, (1.0, 0.93, 0.6), _inside(0.1 - sun, f))
+        color = blend(color, (1.0, 0.93, 0.6), inside(0.1 - sun, f))
         for ridge, (height, paint) in enumerate(
             [(0.08, (0.3, 0.38, 0.5)), (-0.08, (0.18, 0.36, 0.2)), (-0.26, (0.42, 0.46, 0.16))]
         ):
             row = torch.stack([x, torch.full_like(x, ridge + 0.5), torch.full_like(x, float(draw[2 + ridge]) * 9)], -1)
             top = height + 0.11 * noise(row / torch.tensor([0.23, 1.0, 1.0]), seed + ridge)
             tone = 1 + 0.3 * fractal(flat, f, 0.12, 3, seed + ridge)
-            color = blend(color, torch.tensor(paint) * tone[:, None], _inside(top - z, f))
+            color = blend(color, torch.tensor(paint) * tone[:, None], inside(top - z, f))
         return color * vivid
 
     return texture
@@ -295,12 +397,12 @@ def abstract(size: tuple[float, float], colors: Sequence[RGB], seed: int) -> Tex
                 depth = 0.12 + 0.16 * radius - torch.sqrt(dx**2 + dz**2)
             else:
                 depth = 0.03 + 0.06 * radius - (dx * (tilt - 0.5) * 2 + dz).abs()
-            color = blend(color, colors[k % len(colors)], 0.9 * _inside(depth, f))
+            color = blend(color, colors[k % len(colors)], 0.9 * inside(depth, f))
         return color * (1 + 0.08 * fractal(s.point, s.footprint, 0.05, 3, seed))[:, None]
 
     return texture
 
 
-def _inside(depth: Tensor, footprint: Tensor) -> Tensor:
+def inside(depth: Tensor, footprint: Tensor) -> Tensor:
     """How much of a pixel lies inside a shape whose edge is ``depth`` away (negative outside)."""
     return (depth / footprint + 0.5).clamp(0, 1)
