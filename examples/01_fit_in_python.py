@@ -15,7 +15,7 @@ from fieldscape.worlds.rooms.room import RoomSettings, write_room
 out = Path(sys.argv[1])
 seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 30.0
 
-write_room(out / "room", RoomSettings(views=24, held_out=3, width=80, height=60))
+write_room(out / "room", RoomSettings(views=24, held_out=3, width=80, height=60), workers=1)
 fit(FitOptions(out / "room", out / "run", seconds=seconds, quiet=True))
 
 # Nothing of the photos or of the training is needed any more: a Scene is its folder.

@@ -12,6 +12,7 @@ ROOT = Path(__file__).parents[1]
 
 SMALLER = {
     "make rooms": ["--views", "8", "--held-out", "2", "--width", "32", "--height", "24"],
+    "make cars": ["--objects", "1", "--views", "2", "--size", "32"],
     "nerf fit": ["--iters", "15", "--n-rand", "128"],
     "render": ["--frames", "2"],
 }
@@ -57,15 +58,16 @@ def test_links_lead_somewhere(page) -> None:
 
 
 @pytest.mark.parametrize(
-    ("example", "arguments"), [("00_a_sphere.py", ["out.png"]), ("01_fit_in_python.py", [".", "2"])]
+    ("example", "arguments"),
+    [("00_a_sphere.py", ["out.png"]), ("01_fit_in_python.py", [".", "2"]), ("02_worlds.py", [".", "1"])],
 )
 def test_every_example_runs(example, arguments, tmp_path) -> None:
     command = [sys.executable, str(ROOT / "examples" / example), *arguments]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
-    assert list(tmp_path.glob("*.png"))
+    assert [*tmp_path.glob("*.png"), *tmp_path.glob("*.jpg")]
 
 
 def test_every_example_is_run() -> None:
-    listed = {"00_a_sphere.py", "01_fit_in_python.py"}
+    listed = {"00_a_sphere.py", "01_fit_in_python.py", "02_worlds.py"}
     assert {path.name for path in (ROOT / "examples").glob("*.py")} == listed

@@ -7,6 +7,7 @@ how many workers there are, so what is made is the same however often it was int
 
 from __future__ import annotations
 
+import gc
 import json
 import multiprocessing
 import os
@@ -181,6 +182,7 @@ def _prepare() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     torch.set_num_threads(1)
     raycast.use_threads(1)
+    gc.set_threshold(100_000)  # an item is thousands of small tensors and few cycles: the usual looks take a tenth
 
 
 def _make(folder: Path, make_item: MakeItem, index: int) -> int:

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from fieldscape.meshes import face_normals, merge, split_creases
 from fieldscape.types import Mesh
-from fieldscape.worlds.lights import GOLDEN, Lights, across, sphere_points, spiral
+from fieldscape.worlds.lights import GOLDEN, Lights, across, sphere_points
 from fieldscape.worlds.raycast import Caster, caster
 from fieldscape.worlds.shading import Part, Seen, World, albedo, exposure_for
 
@@ -48,27 +48,36 @@ class Direct:
         some = seen.some.nonzero().flatten()
         row, column = some // seen.columns, some % seen.columns
         light = torch.zeros_like(seen.point)
-        light[some] = self.at(seen.point[some], seen.normal[some], _turn(row, column))
+        light[some] = self.at(seen.point[some], seen.normal[some], _turn(row, column), _jitter(row, column))
         return smoothed(light, seen)
 
     def at(
-        self, point: Float[Tensor, "n 3"], normal: Float[Tensor, "n 3"], turn: Int[Tensor, "n"]
+        self,
+        point: Float[Tensor, "n 3"],
+        normal: Float[Tensor, "n 3"],
+        turn: Int[Tensor, "n"],
+        jitter: Float[Tensor, "n 2"],
     ) -> Float[Tensor, "n 3"]:
-        """The irradiance at points, estimated with the ``turn``-th share (0..15) of the samples; not yet smooth."""
+        """The irradiance at points, estimated with the ``turn``-th share (0..15) of the samples; not yet smooth.
+
+        A share is one cell of 4 x 4 that the light is divided into, and ``jitter`` (0..1) the place in that cell.
+        """
         eye = point + 2e-3 * normal
-        total = self._sun(eye, normal, turn) + self._lamps(eye, normal, turn) + self._around(eye, normal, turn)
+        place = (torch.stack([turn % PATTERN, turn // PATTERN], -1) + jitter) / PATTERN
+        total = self._sun(eye, normal, place) + self._lamps(eye, normal, turn) + self._around(eye, normal, place)
         for opening in self.lights.openings:
             corner, u, v = torch.tensor(opening.corner), torch.tensor(opening.u), torch.tensor(opening.v)
-            total += self._opening(eye, normal, turn, corner, u, v)
+            total += self._opening(eye, normal, place, corner, u, v)
         return total
 
-    def _sun(self, eye: Tensor, normal: Tensor, turn: Tensor) -> Tensor:
+    def _sun(self, eye: Tensor, normal: Tensor, place: Tensor) -> Tensor:
         total = torch.zeros_like(eye)
         if not any(self.lights.sun):
             return total
         sun = torch.nn.functional.normalize(torch.tensor(self.lights.sun_direction), dim=0)
         side, top = across(sun)
-        offset = spiral(PATTERN**2, SUN_DEGREES)[turn]
+        radius, angle = place[:, :1].sqrt() * math.tan(math.radians(SUN_DEGREES)), 2 * math.pi * place[:, 1:]
+        offset = torch.cat([radius * angle.cos(), radius * angle.sin()], -1)
         toward = torch.nn.functional.normalize(sun + offset[:, :1] * side + offset[:, 1:] * top, dim=-1)
         cosine = (normal * toward).sum(-1)
         useful = (cosine > 0).nonzero().flatten()
@@ -90,16 +99,14 @@ class Direct:
             total[useful] += form[useful, None] * torch.tensor(self.lights.lamp)
         return total
 
-    def _opening(self, eye: Tensor, normal: Tensor, turn: Tensor, corner: Tensor, u: Tensor, v: Tensor) -> Tensor:
+    def _opening(self, eye: Tensor, normal: Tensor, place: Tensor, corner: Tensor, u: Tensor, v: Tensor) -> Tensor:
         """Skylight through a pane: E = integral over the pane of L cos cos' / (pi r^2)."""
         total = torch.zeros_like(eye)
         area = torch.linalg.cross(u, v)
         size = area.norm()
         for k in range(self.samples):
-            # R2, a sequence of points that fill the unit square evenly (Roberts 2018).
-            index = (turn * self.samples + k).double()
-            s, t = torch.frac(0.5 + index * 0.7548776662466927), torch.frac(0.5 + index * 0.5698402909980532)
-            toward = corner + s.float()[:, None] * u + t.float()[:, None] * v - eye
+            s, t = _shifted(place, k).unbind(-1)
+            toward = corner + s[:, None] * u + t[:, None] * v - eye
             distance = toward.norm(dim=-1).clamp(min=0.1)
             direction = toward / distance[:, None]
             form = (direction * normal).sum(-1).clamp(min=0) * -(direction @ (area / size)) / distance**2
@@ -110,15 +117,13 @@ class Direct:
             total[useful] += self.lights.above(direction[useful]) * (weight / self.samples)[:, None]
         return total
 
-    def _around(self, eye: Tensor, normal: Tensor, turn: Tensor) -> Tensor:
+    def _around(self, eye: Tensor, normal: Tensor, place: Tensor) -> Tensor:
         """What comes from all around (cosine-distributed directions: E is their mean radiance)."""
         total = torch.zeros_like(eye)
         tangent, other = across(normal)
-        count = PATTERN**2 * self.samples
         for k in range(self.samples):
-            index = turn + PATTERN**2 * k
-            radius = ((index + 0.5) / count).sqrt()
-            angle = 2 * math.pi * torch.frac(index.double() * GOLDEN).float()
+            share, around = _shifted(place, k).unbind(-1)
+            radius, angle = share.sqrt(), 2 * math.pi * around
             flat = (radius * angle.cos())[:, None] * tangent + (radius * angle.sin())[:, None] * other
             direction = flat + (1 - radius**2).sqrt()[:, None] * normal
             met = self.solid.first(eye, direction).face
@@ -155,7 +160,8 @@ def lit(parts: Sequence[Part], lights: Lights, samples: int = 1, probes: int = 3
     tint = torch.where(count > 0, total / count.clamp(min=1), color.mean(0))
 
     dark = Direct(lights, solid, owner, torch.zeros(len(parts), 3), samples)
-    direct = dark.at(point, normal, torch.arange(probes) % PATTERN**2)
+    turn = torch.arange(probes) % PATTERN**2
+    direct = dark.at(point, normal, turn, torch.full((probes, 2), 0.5))
     glow = torch.tensor([part.glow for part in parts])[:, None] * tint
     # In a closed space the light goes on: E = E_direct + albedo E. Outdoors most of it is lost to the sky.
     again = color.mean(0).clamp(max=0.85) * (0.3 if lights.open_air else 1.0)
@@ -186,32 +192,52 @@ def assembled(
 
 
 def smoothed(light: Float[Tensor, "n 3"], seen: Seen) -> Float[Tensor, "n 3"]:
-    """``light`` averaged over the neighbours on the same smooth surface, each of the 16 samples counting the same."""
-    edge = PATTERN // 2
+    """``light`` averaged over neighbours, as far as they lie on the same smooth surface.
+
+    First over 4 x 4, each sample once, then over nine such means around: that takes out what grain is left.
+    """
+    reach = 3
 
     def grid(values: Tensor) -> Tensor:
         values = values.reshape(seen.rows, seen.columns, -1).movedim(-1, 0).float()
-        return torch.nn.functional.pad(values, (edge,) * 4)
+        return torch.nn.functional.pad(values, (reach,) * 4)
 
-    part = grid(torch.where(seen.some, seen.part, -1) + 1)
-    point, normal, padded = grid(seen.point), grid(seen.normal), grid(light)
-    inner = (slice(None), slice(edge, edge + seen.rows), slice(edge, edge + seen.columns))
+    part, point = grid(torch.where(seen.some, seen.part, -1) + 1), grid(seen.point)
+    normal, padded = grid(seen.normal), grid(light)
+    inner = (slice(None), slice(reach, reach + seen.rows), slice(reach, reach + seen.columns))
     here, up, mine = point[inner], normal[inner], part[inner]
     near = 4 * seen.footprint.reshape(1, seen.rows, seen.columns)
-    total, weight = torch.zeros_like(here), torch.zeros_like(near)
-    for row in range(2 * edge + 1):
-        for column in range(2 * edge + 1):
-            there = (slice(None), slice(row, row + seen.rows), slice(column, column + seen.columns))
-            # The pattern repeats after 4: the first and the last of 5 are the same sample.
-            share = (0.5 if row in (0, 2 * edge) else 1.0) * (0.5 if column in (0, 2 * edge) else 1.0)
-            beside = (part[there] == mine) & ((up * normal[there]).sum(0, keepdim=True) > 0.9)
-            beside &= ((point[there] - here) * up).sum(0, keepdim=True).abs() < near
-            total += share * beside * padded[there]
-            weight += share * beside
-    return (total / weight.clamp(min=1)).movedim(0, -1).reshape(-1, 3)
+    for offsets in ((-1, 0, 1, 2), (-3, 0, 3)):
+        total, weight = torch.zeros_like(here), torch.zeros_like(near)
+        for row in offsets:
+            for column in offsets:
+                top, left = reach + row, reach + column
+                there = (slice(None), slice(top, top + seen.rows), slice(left, left + seen.columns))
+                beside = (part[there] == mine) & ((up * normal[there]).sum(0, keepdim=True) > 0.9)
+                beside &= ((point[there] - here) * up).sum(0, keepdim=True).abs() < near
+                total += beside * padded[there]
+                weight += beside
+        padded[inner] = total / weight.clamp(min=1)
+    return padded[inner].movedim(0, -1).reshape(-1, 3)
 
 
 def _turn(row: Tensor, column: Tensor) -> Tensor:
     """Which of the 16 shares of the samples a ray takes, so that near rays take shares that are far apart."""
     order = torch.tensor([[0, 8, 2, 10], [12, 4, 14, 6], [3, 11, 1, 9], [15, 7, 13, 5]])  # Bayer's matrix
     return order[row % PATTERN, column % PATTERN]
+
+
+def _jitter(row: Tensor, column: Tensor) -> Float[Tensor, "n 2"]:
+    """A place in the unit square for each pixel, such that neighbours get places far apart (Roberts 2018).
+
+    Without it the sixteen samples are the same everywhere, and each would show: sixteen edges to every soft shadow.
+    """
+    x, y = column.double(), row.double()
+    one = torch.frac(0.7548776662466927 * x + 0.5698402909980532 * y)
+    other = torch.frac(0.5698402909980532 * x - 0.7548776662466927 * y + 4096.5)
+    return torch.stack([one, other], -1).float()
+
+
+def _shifted(place: Tensor, k: int) -> Tensor:
+    """The ``k``-th of several places that together fill the square: the first one moved, around the edges."""
+    return place if k == 0 else torch.frac(place + torch.tensor([0.7548776662466927, 0.5698402909980532]) * k)

@@ -82,7 +82,8 @@ def caster(mesh: Mesh, beyond: Bool[Tensor, "f"] | None = None) -> Caster:
     """
     if beyond is not None and bool(beyond.any()):
         near, far = (~beyond).nonzero().flatten(), beyond.nonzero().flatten()
-        outer = Caster(_tree(mesh.vertices, mesh.faces[far]), far)
+        used, index = mesh.faces[far].unique(return_inverse=True)
+        outer = Caster(_tree(mesh.vertices[used], index), far)
         return Caster(_tree(mesh.vertices, mesh.faces[near]), near, outer)
     return Caster(_tree(mesh.vertices, mesh.faces))
 
