@@ -141,7 +141,8 @@ class Views:
     composite on), or None when the photos show a real background.  maps: further per-pixel channels to learn.
     valid: pixels that may be used.  bounds: near and far z-depth of each view, if the data state them.
     points: sparse surface points, if known.  depths: true distance along the ray, if known (0 = unknown).
-    metric: lengths are metres.  weights: how much each counts in training, if not all the same.  notes: what the reader wants the user to know.
+    metric: lengths are metres.  weights: how much each counts in training, if not all the same.  notes: what the reader
+    wants the user to know.
     """
 
     camera: Camera
