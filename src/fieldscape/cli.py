@@ -35,6 +35,16 @@ COMMANDS = {
         "fieldscape.systems.nerf.fit:fit",
         "photos, posed or not, or a video -> a radiance field",
     ),
+    "gan train": Command(
+        "fieldscape.systems.gan.options:TrainOptions",
+        "fieldscape.systems.gan.fit:fit",
+        "photos of rooms, without poses -> a generator of 3D scenes",
+    ),
+    "gan sample": Command(
+        "fieldscape.systems.gan.options:SampleOptions",
+        "fieldscape.systems.gan.fit:sample",
+        "scenes of a generator, from several sides",
+    ),
     "eval": Command(
         "fieldscape.commands.options:EvalOptions",
         "fieldscape.commands.evaluate:evaluate_run",

@@ -20,4 +20,8 @@ def open_scene(folder: Path | str, device: torch.device | str = "cpu") -> Scene:
         from fieldscape.systems.nerf import scene
 
         return scene.rebuild(files, torch.device(device))
+    if files.system == "gan" and files.details.get("kind") == "generator":
+        from fieldscape.systems.gan import scene as gan_scene
+
+        return gan_scene.rebuild(files, torch.device(device))
     raise BadInput(f"{folder} holds a scene of the system {files.system!r}, which this version does not have: upgrade.")

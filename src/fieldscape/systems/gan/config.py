@@ -1,0 +1,89 @@
+"""What decides how a generator is trained; saved with the run."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+STAGES = {16: ((0.0, 16),), 32: ((0.0, 16), (0.2, 32)), 64: ((0.0, 16), (0.05, 32), (0.4, 64))}
+"""Sides of the pictures learned from, and from which share of the training on: layout comes before texture."""
+
+PLANE_SIDES = {16: 32, 32: 32, 64: 64}
+SAMPLES = {16: 10, 32: 16, 64: 24}
+
+
+@dataclass(frozen=True)
+class GanConfig:
+    """A generator and its training. Lengths are metres, where a room of usual size is thought of."""
+
+    size: Literal[16, 32, 64] = 64
+    """Side of the pictures, in pixels."""
+
+    generator: Literal["triplane", "siren"] = "triplane"
+    """triplane: fast.  siren: pi-GAN's network of sines."""
+
+    preset: Literal["3x64", "4x128", "8x256"] = "4x128"
+    """siren: layers and their width; 8x256 is the published one."""
+
+    features: int = 12
+    """triplane: channels of a plane."""
+
+    latent: int = 64
+    """Numbers that a scene is made from."""
+
+    prior: Literal["room", "object", "given"] = "room"
+    """Where cameras stand: inside a room, around an object, or where the data say."""
+
+    fov: tuple[float, float] = (55.0, 55.0)
+    """Field of view: least and most, in degrees."""
+
+    yaw: float = 12.0
+    """Standard deviation of the camera's yaw, in degrees."""
+
+    pitch: float = 4.0
+    """Standard deviation of the camera's pitch, in degrees."""
+
+    shift: float = 0.2
+    """Standard deviation of the camera's place, on each axis. Without it and the yaw, any depth would fit."""
+
+    near: float = 0.4
+    """Where rays begin."""
+
+    far: float = 7.0
+    """Where rays end."""
+
+    batch: int = 16
+    """Pictures a step."""
+
+    images: int = 0
+    """Pictures to learn from in all, repeats included; 0: as ``seconds`` says."""
+
+    seconds: float = 600.0
+    """Time to train, where ``images`` does not say how long."""
+
+    r1: float = 0.5
+    """Weight of the discriminator's squared gradient at real pictures (R1)."""
+
+    pose_weight: float = 15.0
+    """Weight of the error of guessed poses, in radians squared."""
+
+    smooth: float = 0.25
+    """Weight of the variation of density between near points."""
+
+    lr_generator: float = 2e-3
+    """Step size of the generator."""
+
+    lr_discriminator: float = 1.5e-3
+    """Step size of the discriminator."""
+
+    ema_images: float = 5000.0
+    """Pictures after which the kept generator has forgotten half of what it was."""
+
+    look_every: int = 4000
+    """Photos between looks."""
+
+    flips: bool = False
+    """Mirror half of the photos."""
+
+    noise_images: float = 20_000.0
+    """Pictures over which noise on the density fades out; without it volumes start empty or as fog."""
