@@ -45,6 +45,11 @@ COMMANDS = {
         "fieldscape.systems.gan.fit:sample",
         "scenes of a generator, from several sides",
     ),
+    "gan invert": Command(
+        "fieldscape.systems.gan.photo.options:PhotoOptions",
+        "fieldscape.systems.gan.photo.make:from_photo",
+        "one photo -> a scene and a fly-through, without training",
+    ),
     "eval": Command(
         "fieldscape.commands.options:EvalOptions",
         "fieldscape.commands.evaluate:evaluate_run",

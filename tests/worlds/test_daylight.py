@@ -31,7 +31,7 @@ def at(world, points, normal=(0.0, 0.0, 1.0), times=PATTERN**2):
     """The irradiance at points, each asked with all shares of the samples."""
     point = torch.tensor(points).repeat_interleave(times, 0)
     turn = torch.arange(len(point)) % PATTERN**2
-    light = world.light.at(point, torch.tensor(normal).expand_as(point), turn)
+    light = world.light.at(point, torch.tensor(normal).expand_as(point), turn, torch.full((len(point), 2), 0.5))
     return light.reshape(-1, times, 3).mean(1)
 
 
