@@ -58,7 +58,7 @@ def test_same_seed_same_bytes(scene, folder, views):
         assert torch.equal((photo.color * 255).round().to(torch.uint8), views.images[index])
         stored = np.array(Image.open(folder / "depth" / f"{index:04d}.png"))
         truth = planar_depth(cameras[index], photo.depth)
-        assert torch.equal(torch.from_numpy(stored.astype(np.int32)), (truth * 1000).round().int())
+        assert torch.equal(torch.from_numpy(stored.astype(np.int32)), (truth / 0.001).round().int())
 
 
 def test_another_seed_is_another_room(scene, other, views):

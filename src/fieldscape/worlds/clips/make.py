@@ -24,10 +24,9 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from fieldscape.cameras import flip_yz, planar_depth
+from fieldscape.cameras import planar_depth
 from fieldscape.data.untrusted import read_npz
 from fieldscape.errors import BadInput
 from fieldscape.files import write_json
@@ -38,6 +37,7 @@ from fieldscape.worlds.clips.clip import Clip, ClipSettings, clip_of, farthest, 
 from fieldscape.worlds.clips.options import MakeClipOptions
 from fieldscape.worlds.clips.queries import Queries, default_queries, read_queries, require_inside
 from fieldscape.worlds.clips.tracks import Anchors, anchored, seen_at, tracks_of, write_tracks
+from fieldscape.worlds.nerfstudio import transforms, write_depth
 from fieldscape.worlds.shading import one_thread, render
 
 MOST_FRAMES = 10_000
@@ -124,15 +124,13 @@ def make_frame(job: ClipJob, folder: Path, index: int) -> None:
     camera = clip.camera[index].map(lambda tensor: tensor.float())
     photo = render(world, camera)
     number = torch.where(photo.part >= 0, clip.part_object[photo.part.clamp(min=0)] + 1, 0)
-    steps = (planar_depth(camera, photo.depth).double() / depth_unit(clip)).round()
-    steps = torch.where(photo.part >= 0, steps.clamp(1, 65535), 0)
     for part in ("images", "masks", "objects", "depth", SCRATCH):
         (folder / part).mkdir(parents=True, exist_ok=True)
     name = f"{index:05d}"
     write_image(folder / "images" / f"{name}.png", to_uint8(photo.color))
     write_image(folder / "masks" / f"{name}.png", (255 * (number > 0)).to(torch.uint8))
     write_image(folder / "objects" / f"{name}.png", number.to(torch.uint8))
-    Image.fromarray(steps.int().numpy().astype("uint16")).save(folder / "depth" / f"{name}.png")
+    write_depth(folder / "depth" / f"{name}.png", planar_depth(camera, photo.depth).double(), depth_unit(clip))
     pixels, points, visible = seen_at(clip, world, _anchors(job), index)
     with (folder / SCRATCH / f"{name}.npz").open("wb") as file:
         np.savez(file, pixels=pixels.numpy(), points=points.numpy(), visible=visible.numpy())
@@ -166,7 +164,9 @@ def finish(job: ClipJob, folder: Path) -> None:
     clip = clip_of(job.settings)
     names = [f"{index:05d}.png" for index in range(len(clip))]
     write_video(folder / "clip.mp4", _pictures(folder, names), clip.settings.fps)
-    write_json(folder / "transforms.json", _transforms(clip, names))
+    held = [index for index in range(len(names)) if index % HELD_OUT == HELD_OUT // 2]
+    times = [index / clip.settings.fps for index in range(len(names))]
+    write_json(folder / "transforms.json", transforms(clip.camera, names, held or None, depth_unit(clip), times))
     write_json(folder / "truth.json", _truth(clip))
     with one_thread():
         seen = []
@@ -180,32 +180,6 @@ def finish(job: ClipJob, folder: Path) -> None:
 def _pictures(folder: Path, names: list[str]) -> Iterator[Tensor]:
     for name in names:
         yield read_image(folder / "images" / name)
-
-
-def _transforms(clip: Clip, names: list[str]) -> dict[str, object]:
-    held = {f"images/{name}" for index, name in enumerate(names) if index % HELD_OUT == HELD_OUT // 2}
-    poses = flip_yz(clip.camera.pose)
-    frames = [
-        {
-            "file_path": f"images/{name}",
-            "depth_file_path": f"depth/{name}",
-            "time": index / clip.settings.fps,
-            "transform_matrix": poses[index].tolist(),
-        }
-        for index, name in enumerate(names)
-    ]
-    (fx, fy), (cx, cy) = clip.camera.focal[0].tolist(), clip.camera.center[0].tolist()
-    about: dict[str, object] = {
-        "camera_model": "OPENCV",
-        "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "w": clip.camera.width, "h": clip.camera.height,
-        "k1": 0.0, "k2": 0.0, "p1": 0.0, "p2": 0.0,
-        "metric": True,
-        "depth_unit_scale_factor": depth_unit(clip),
-    }  # fmt: skip
-    if held:
-        about["train_filenames"] = [frame["file_path"] for frame in frames if frame["file_path"] not in held]
-        about["test_filenames"] = sorted(held)
-    return {**about, "frames": frames}
 
 
 def _truth(clip: Clip) -> dict[str, object]:

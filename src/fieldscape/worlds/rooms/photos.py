@@ -28,8 +28,8 @@ from fieldscape.meshes import Vector
 from fieldscape.types import Camera
 from fieldscape.worlds.batches import Batch, write_batch
 from fieldscape.worlds.daylight import lit
-from fieldscape.worlds.depths import write_depth
 from fieldscape.worlds.lights import sphere_points
+from fieldscape.worlds.nerfstudio import write_depth
 from fieldscape.worlds.rooms.plans import Plan, living_room
 from fieldscape.worlds.shading import World, one_thread, render
 

@@ -16,14 +16,14 @@ from jaxtyping import Float
 from scipy.spatial import cKDTree
 from torch import Tensor
 
-from fieldscape.cameras import flip_yz, focal_from_fov, look_at, planar_depth
+from fieldscape.cameras import focal_from_fov, look_at, planar_depth
 from fieldscape.errors import BadInput
 from fieldscape.files import write_json
 from fieldscape.images import to_uint8, write_image
 from fieldscape.meshes import Vector
 from fieldscape.types import Camera
 from fieldscape.worlds.batches import Batch, write_batch
-from fieldscape.worlds.depths import MILLIMETRES, write_depth
+from fieldscape.worlds.nerfstudio import transforms, write_depth
 from fieldscape.worlds.radiosity import build
 from fieldscape.worlds.rooms.plans import living_room
 from fieldscape.worlds.shading import World, one_thread, render
@@ -192,26 +192,5 @@ def held_out(settings: RoomSettings) -> tuple[int, ...]:
 def write_transforms(settings: RoomSettings, folder: Path) -> None:
     """Writes ``transforms.json``: the cameras, and which photos are held out."""
     _, camera = photographed(settings)
-    kept, names = set(held_out(settings)), [f"{index:04d}.png" for index in range(len(camera))]
-    (fx, fy), (cx, cy) = camera.focal[0].tolist(), camera.center[0].tolist()
-    frames = [
-        {
-            "file_path": f"images/{name}",
-            "depth_file_path": f"depth/{name}",
-            "transform_matrix": flip_yz(camera.pose[index]).tolist(),
-        }
-        for index, name in enumerate(names)
-    ]
-    write_json(
-        folder / "transforms.json",
-        {
-            "camera_model": "OPENCV",
-            "fl_x": fx, "fl_y": fy, "cx": cx, "cy": cy, "w": camera.width, "h": camera.height,
-            "k1": 0.0, "k2": 0.0, "p1": 0.0, "p2": 0.0,
-            "metric": True,
-            "depth_unit_scale_factor": 1 / MILLIMETRES,
-            "train_filenames": [f"images/{n}" for i, n in enumerate(names) if i not in kept],
-            "test_filenames": [f"images/{n}" for i, n in enumerate(names) if i in kept],
-            "frames": frames,
-        },
-    )  # fmt: skip
+    names = [f"{index:04d}.png" for index in range(len(camera))]
+    write_json(folder / "transforms.json", transforms(camera, names, held_out(settings)))
