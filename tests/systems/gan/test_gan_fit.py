@@ -9,6 +9,8 @@ import torch
 from PIL import Image
 
 from fieldscape import cli
+from fieldscape.runs import Run
+from fieldscape.systems.gan import train
 from fieldscape.systems.gan.config import GanConfig
 from fieldscape.systems.gan.measure import complaints, latents
 from fieldscape.systems.gan.train import begin, prior_of
@@ -106,6 +108,24 @@ def test_a_seed_means_the_same_weights_and_leaves_others_randomness_alone():
     other = begin(config, prior_of(config, None), 5)
     for a, b in zip(one.generator.parameters(), other.generator.parameters()):
         assert torch.equal(a, b)
+
+
+def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(photos, tmp_path, monkeypatch, capsys):
+    """One loss is not a number: without a copy of the good state, all weights would stay so."""
+    steep, calls = train.steepness, []
+
+    def sometimes_broken(*arguments):
+        calls.append(1)
+        return steep(*arguments) * (float("nan") if len(calls) == 2 else 1.0)
+
+    monkeypatch.setattr(train, "steepness", sometimes_broken)
+    out = tmp_path / "run"
+    assert cli.run(["gan", "train", str(photos), "--out", str(out), *QUICK[:-1]]) == 0
+    assert "diverged" in capsys.readouterr().err
+    tensors = safetensors.torch.load_file(out / "scene.safetensors")
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors.values() if tensor.is_floating_point())
+    assert json.loads((out / "report.json").read_text())["images"] == 48
+    assert Run.open(out).latest().state["players"]["rate"] == 0.5
 
 
 def test_complaints_name_what_figures_show():

@@ -54,10 +54,8 @@ def fit(options: TrainOptions) -> None:
         plan = dataclasses.replace(plan, gan=dataclasses.replace(plan.gan, **longer))
     else:
         names = {f.name for f in dataclasses.fields(GanConfig)} & {f.name for f in dataclasses.fields(TrainOptions)}
-        plan, seed = (
-            Plan(GanConfig(**{n: getattr(options, n) for n in names}), options.most, options.poses),
-            options.seed,
-        )
+        config = GanConfig(**{name: getattr(options, name) for name in names})
+        plan, seed = Plan(config, options.most, options.poses), options.seed
     require_sane(plan.gan)
     with progress(None, "reading photos", options.quiet, unit="photo") as bar:
         photos = read_photo_set(options.photos, plan.gan.size, plan.most, progress=lambda done, of: bar.update(done))

@@ -75,6 +75,10 @@ class Players:
         groups = [resuming.optimizer_state(adam)[1] for adam in self.adams]
         return {"groups": groups, "seen": self.seen, "step": self.step, "share": self.share, "rate": self.rate}
 
+    def copied(self) -> tuple[dict[str, Tensor], dict[str, object]]:
+        """``tensors`` and ``state`` as they are now, whatever becomes of the players."""
+        return {name: tensor.clone() for name, tensor in self.tensors().items()}, deepcopy(self.state())
+
     def restore(self, tensors: dict[str, Tensor], state: dict) -> None:
         """Goes back to what ``tensors`` and ``state`` gave. Raises BadInput if they are of other networks."""
         try:
@@ -182,7 +186,7 @@ def train(
     images = torch.from_numpy(photos.images)
     walled, batch = config.prior != "object", config.batch
     seconds = 0.0 if resume is None else float(resume.state["seconds"])
-    good, halved = (players.tensors(), players.state()), 0
+    good, halved = players.copied(), 0
     looked, stopped, looks = time.monotonic(), stop.requested, players.seen // config.look_every
     while stopped is None:
         progress = players.seen / config.images if config.images else seconds / config.seconds
@@ -251,7 +255,7 @@ def train(
         if players.seen // config.look_every > looks or stopped is not None:
             looks = players.seen // config.look_every
             look(players, prior, config, side, images, held, run, bar, seconds)
-            good = players.tensors(), players.state()
+            good = players.copied()
             run.save(players.step, good[0], {"players": good[1], "seconds": seconds})
         looked = time.monotonic()
     run.save(players.step, players.tensors(), {"players": players.state(), "seconds": seconds})
