@@ -46,9 +46,9 @@ COMMANDS = {
         "scenes of a generator, from several sides",
     ),
     "gan invert": Command(
-        "fieldscape.systems.gan.photo.options:PhotoOptions",
-        "fieldscape.systems.gan.photo.make:from_photo",
-        "one photo -> a scene and a fly-through, without training",
+        "fieldscape.systems.gan.invert.options:InvertOptions",
+        "fieldscape.systems.gan.invert.make:invert",
+        "one photo -> a scene and a fly-through, by a trained generator or without training",
     ),
     "eval": Command(
         "fieldscape.commands.options:EvalOptions",

@@ -25,6 +25,7 @@ from torch import Tensor
 
 from fieldscape.data.layers import read_depth
 from fieldscape.data.photostack import Progress, area_mean
+from fieldscape.data.untrusted import read_npy
 from fieldscape.errors import BadInput
 from fieldscape.files import reason
 from fieldscape.images import decode_image, read_image, read_size
@@ -87,8 +88,9 @@ def read_photo_set(
 
         def one(name: str) -> tuple[str, Tensor | None, Tensor | None, str]:
             try:
-                picture = square(load(name), size)
-                measured = None if depth is None else _depth_of(depth, name, size, depth_unit)
+                photo = load(name)
+                picture = square(photo, size)
+                measured = None if depth is None else _depth_of(depth, name, photo.shape[:2], size, depth_unit)
                 return name, picture, measured, ""
             except BadInput as fault:
                 return name, None, None, str(fault)
@@ -129,8 +131,9 @@ def _middle(picture: Tensor) -> Tensor:
     return picture[top : top + side, left : left + side].contiguous()
 
 
-def _depth_of(folder: Path, name: str, size: int, unit: float) -> Tensor:
-    """The depth map of a photo, cut as the photo is; unknown pixels are 0, and an average with one of them is too."""
+def _depth_of(folder: Path, name: str, shape: Sequence[int], size: int, unit: float) -> Tensor:
+    """The depth map of a photo of ``shape`` (height, width), cut as the photo is; unknown pixels are 0, and an average
+    with one of them is too."""
     stem = PurePosixPath(name).stem
     for suffix in (".png", ".npy"):
         path = folder / f"{stem}{suffix}"
@@ -139,10 +142,17 @@ def _depth_of(folder: Path, name: str, size: int, unit: float) -> Tensor:
     else:
         raise BadInput(f"there is no depth map {folder / stem}.png or .npy")
     if suffix == ".npy":
-        shape = np.load(path, mmap_mode="r", allow_pickle=False).squeeze().shape
-        width, height = shape[1], shape[0]
+        array = read_npy(path).squeeze()
+        if array.ndim != 2:
+            raise BadInput(f"{path} holds numbers {list(array.shape)}; [height, width] were expected")
+        height, width = array.shape
     else:
         width, height = read_size(path)
+    # A depth map may be smaller than its photo, but must show the same: a pixel more or less comes from rounding.
+    if abs(width * shape[0] - height * shape[1]) > max(width, height, *shape):
+        raise BadInput(
+            f"it is {shape[1]} x {shape[0]}, but its depth map {width} x {height}: another part of the scene"
+        )
     depth = _middle(read_depth(path, unit, width, height)[..., None])[..., 0]
     known = (depth > 0).float()
     sums = area_mean(torch.stack([depth, known], -1), size, size)

@@ -28,4 +28,8 @@ def open_scene(folder: Path | str, device: torch.device | str = "cpu") -> Scene:
         from fieldscape.systems.gan.photo import scene as photo_scene
 
         return photo_scene.rebuild(files, torch.device(device))
+    if files.system == "gan" and files.details.get("kind") == "inversion":
+        from fieldscape.systems.gan.invert import scene as inverted_scene
+
+        return inverted_scene.rebuild(files, torch.device(device))
     raise BadInput(f"{folder} holds a scene of the system {files.system!r}, which this version does not have: upgrade.")

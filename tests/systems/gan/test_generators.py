@@ -3,9 +3,11 @@
 import pytest
 import torch
 
-from fieldscape.systems.gan.config import PLANE_SIDES
+from fieldscape.systems.gan import generators
+from fieldscape.systems.gan.config import PLANE_SIDES, GanConfig
 from fieldscape.systems.gan.picture import Sampling, as_pictures, draw
 from fieldscape.systems.gan.poses import GivenPoses, OrbitPrior, RoomPrior, scene_box, seen_points
+from fieldscape.systems.gan.shape import inside_of
 from fieldscape.systems.gan.siren import SirenGenerator, modulated
 from fieldscape.systems.gan.triplane import TriplaneGenerator
 
@@ -15,8 +17,8 @@ LOW, HIGH = torch.tensor([-2.0, -3.0, -1.0]), torch.tensor([2.0, 3.0, 5.0])
 def generator_of(kind: str) -> TriplaneGenerator | SirenGenerator:
     torch.manual_seed(0)
     if kind == "siren":
-        return SirenGenerator(LOW, HIGH, 16, "3x64")
-    return TriplaneGenerator(LOW, HIGH, 16, 8, PLANE_SIDES[16])
+        return SirenGenerator(LOW, HIGH, None, 16, "3x64")
+    return TriplaneGenerator(LOW, HIGH, None, 16, 8, PLANE_SIDES[16])
 
 
 @pytest.mark.parametrize("kind", ["triplane", "siren"])
@@ -55,7 +57,8 @@ def test_planes_are_read_where_the_point_is_projected():
         inner = -0.9 + 1.8 * torch.rand(1, 50, 3)
         points = LOW + (HIGH - LOW) * (inner + 1) / 2
         _, answer = generator.field(torch.zeros(1, 128))(points, torch.zeros_like(points))
-        torch.testing.assert_close(answer, inner[..., first], atol=1e-4, rtol=0)
+        # Densities leave a field through a softplus.
+        torch.testing.assert_close(answer, torch.nn.functional.softplus(inner[..., first]), atol=1e-4, rtol=0)
 
 
 @pytest.mark.parametrize("kind", ["triplane", "siren"])
@@ -82,7 +85,7 @@ def test_modulating_the_weights_is_modulating_the_activations():
 @pytest.mark.parametrize("preset", ["3x64", "4x128", "8x256"])
 def test_sines_neither_die_nor_wash_out_with_depth(preset):
     torch.manual_seed(0)
-    generator = SirenGenerator(LOW, HIGH, 64, preset)
+    generator = SirenGenerator(LOW, HIGH, None, 64, preset)
     code = generator.mapping(torch.randn(4, 64))
     frequency, phase = code.unflatten(1, (2, generator.depth + 1, generator.width)).unbind(1)
     h = 2 * torch.rand(4, 500, 3) - 1
@@ -153,3 +156,26 @@ def test_pixels_are_those_of_the_whole_picture():
     whole = draw(field, camera, Sampling(0.4, 7.0, 12))
     some = draw(field, camera, Sampling(0.4, 7.0, 12), pixels=torch.tensor([[2.5, 1.5], [7.5, 7.5]]))
     torch.testing.assert_close(some.color, whole.color[:, [10, 63]], atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("kind", ["triplane", "siren"])
+def test_a_room_starts_with_air_inside_and_walls_around(kind):
+    torch.manual_seed(0)
+    prior = RoomPrior()
+    low, high = scene_box(prior, 0.8, 7.0)
+    config = GanConfig(size=16, generator=kind, preset="3x64")
+    generator = generators.generator_of(config, low, high, inside_of(prior))
+    field = generator.field(generator.mapping(torch.randn(8, config.latent)))
+    points = torch.tensor([[0.0, 0.0, 2.0], [0.0, 2.4, 2.0], [0.0, -2.4, 2.0], [-3.4, 0.0, 2.0], [0.0, 0.0, 5.8]])
+    with torch.no_grad():
+        _, density = field(points.expand(8, 5, 3), torch.zeros(8, 5, 3))
+    assert bool((density[:, 1:].mean(0) > 10 * density[:, 0].mean()).all()), density.mean(0)
+
+
+def test_walls_stand_behind_where_cameras_are():
+    poses = torch.eye(4).repeat(11, 1, 1)
+    poses[:, 0, 3] = torch.linspace(-2.0, 2.0, 11)
+    inside = inside_of(GivenPoses(poses, torch.ones(11)))
+    assert inside is not None
+    torch.testing.assert_close(inside, torch.tensor([[-2.5, -0.9, -0.9], [2.5, 0.9, 0.9]]))
+    assert inside_of(OrbitPrior()) is None

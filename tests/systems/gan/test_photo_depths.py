@@ -1,10 +1,13 @@
 """Depth maps as people have them: other sizes, gaps, inverse scales, and those that a model estimates."""
 
 import importlib.util
+import math
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from fieldscape.errors import BadInput
@@ -69,3 +72,80 @@ def test_a_tiny_model_in_a_folder_estimates_depth(tmp_path: Path) -> None:
     (tmp_path / "model.safetensors").unlink()
     with pytest.raises(BadInput, match="cannot load"):
         estimate(photo, str(tmp_path))
+
+
+class Stand:
+    """Something with the attributes that it is given."""
+
+    def __init__(self, **parts: object) -> None:
+        self.__dict__.update(parts)
+
+
+def library(
+    monkeypatch: pytest.MonkeyPatch, processor: object, kind: str, depth: torch.Tensor, **config: object
+) -> None:
+    """A library in place of transformers whose one model predicts ``depth``, whatever it is shown."""
+    network = Stand(config=Stand(model_type=kind, **config), eval=lambda: answer)
+
+    def answer(**inputs: object) -> object:
+        return Stand(predicted_depth=depth[None], config=network.config)
+
+    answer.config = network.config  # type: ignore[attr-defined]
+    auto = Stand(from_pretrained=lambda *names, **options: processor)
+    model = Stand(from_pretrained=lambda *names, **options: network)
+    stand = Stand(AutoImageProcessor=auto, AutoModelForDepthEstimation=model)
+    monkeypatch.setitem(sys.modules, "transformers", stand)  # type: ignore[arg-type]
+
+
+class Plain:
+    """A processor of an earlier version: it finishes nothing."""
+
+    def __call__(self, images: np.ndarray, return_tensors: str) -> dict[str, object]:
+        assert images.shape == PHOTO.shape
+        return {"pixel_values": return_tensors}
+
+
+class Sized(Plain):
+    def post_process_depth_estimation(self, outputs: object, target_sizes: object = None) -> list[dict[str, object]]:
+        assert target_sizes == [(60, 80)]
+        return [{"predicted_depth": 1 / outputs.predicted_depth[0]}]  # type: ignore[attr-defined]
+
+
+class Bordered(Plain):
+    def post_process_depth_estimation(
+        self, outputs: object, source_sizes: object = None, target_sizes: object = None
+    ) -> list[dict[str, object]]:
+        assert source_sizes == target_sizes == [(60, 80)]
+        return [{"predicted_depth": outputs.predicted_depth[0][3:-3, 3:-3]}]  # type: ignore[attr-defined]
+
+
+def test_what_a_model_predicts_is_finished_by_its_own_processor(monkeypatch: pytest.MonkeyPatch) -> None:
+    raw = torch.arange(1.0, 67 * 87)[: 66 * 86].reshape(66, 86)
+    library(monkeypatch, Plain(), "depth_anything", raw)
+    values, metric = estimate(PHOTO, "a/model")
+    assert np.array_equal(values, raw.numpy())
+    assert not metric
+    library(monkeypatch, Plain(), "depth_anything", raw, depth_estimation_type="metric")
+    assert estimate(PHOTO, "a/model")[1]
+    library(monkeypatch, Sized(), "depth_pro", raw)  # its network gives nearness, its processor depth in metres
+    values, metric = estimate(PHOTO, "a/model")
+    assert np.allclose(values, 1 / raw.numpy())
+    assert metric
+    library(monkeypatch, Bordered(), "zoedepth", raw)
+    values, metric = estimate(PHOTO, "a/model")
+    assert values.shape == (60, 80)
+    assert metric
+    for kind in ("zoedepth", "depth_pro"):
+        library(monkeypatch, Plain(), kind, raw)
+        with pytest.raises(BadInput, match="newer transformers"):
+            estimate(PHOTO, "a/model")
+    library(monkeypatch, Plain(), "depth_anything", raw * math.nan)
+    with pytest.raises(BadInput, match="no usable depth"):
+        estimate(PHOTO, "a/model")
+
+
+def test_a_map_of_another_size_is_resampled_and_that_is_said(tmp_path: Path) -> None:
+    np.save(tmp_path / "d.npy", np.linspace(2, 4, 30 * 40).reshape(30, 40))
+    depth, source = depth_of(PHOTO, options(tmp_path / "d.npy"))
+    assert depth.shape == (60, 80)
+    assert "resampled from 40 x 30" in source

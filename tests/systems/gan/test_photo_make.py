@@ -4,8 +4,10 @@ import dataclasses
 import hashlib
 import json
 import math
+import struct
 import subprocess
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -13,9 +15,10 @@ import pytest
 import torch
 from PIL import Image
 
+from fieldscape.cli import run
 from fieldscape.errors import BadInput
 from fieldscape.scenes import read_scene
-from fieldscape.systems.gan.photo.make import from_photo
+from fieldscape.systems.gan.photo.make import from_photo, read_photo
 from fieldscape.systems.gan.photo.options import PhotoOptions
 from fieldscape.systems.gan.photo.scene import DOLLY, YAW, flight, rebuild
 from fieldscape.video import read_video
@@ -64,25 +67,25 @@ print(hashlib.sha256(seen.color.numpy().tobytes() + seen.depth.numpy().tobytes()
 def test_a_run_holds_all_that_it_should_and_reloads_bit_for_bit(engine: str, tmp_path: Path, capsys) -> None:
     depth = {"depth": str(depth_map(tmp_path)), "engine": "depth"} if engine == "depth" else {}
     from_photo(options(tmp_path, **depth))
-    run = tmp_path / "run"
-    names = {path.name for path in run.iterdir()}
+    folder = tmp_path / "run"
+    names = {path.name for path in folder.iterdir()}
     assert names >= {"run.json", "scene.json", "scene.safetensors", "report.json", "fly-through.mp4", "sheet.png"}
     assert (engine == "box") == ({"box.png", "corners.json"} <= names)
-    report = json.loads((run / "report.json").read_text())
+    report = json.loads((folder / "report.json").read_text())
     assert report["engine"] == engine
     assert report["reconstruction_psnr"] > (35 if engine == "depth" else 28)
     assert 0 <= report["revealed"] < 0.5
     assert 0 < report["relief"] < 0.6
-    frames = list(read_video(run / "fly-through.mp4"))
+    frames = list(read_video(folder / "fly-through.mp4"))
     assert len(frames) == 4
     assert frames[0].shape == (HEIGHT, 2 * WIDTH, 3)
     assert "field of view" in capsys.readouterr().out
-    scene = rebuild(read_scene(run), torch.device("cpu"))
+    scene = rebuild(read_scene(folder), torch.device("cpu"))
     assert scene.system == "gan"
     assert torch.allclose(scene.cameras[0].pose, scene.start.pose, atol=1e-6)
     seen = scene.render(scene.cameras[2])
     assert float(seen.alpha.mean()) > 0.99
-    done = subprocess.run([sys.executable, "-c", DRAW, run], capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", DRAW, folder], capture_output=True, text=True, check=True)
     assert (
         done.stdout.strip() == hashlib.sha256(seen.color.numpy().tobytes() + seen.depth.numpy().tobytes()).hexdigest()
     )
@@ -156,6 +159,8 @@ def test_bad_corners_are_refused(tmp_path: Path) -> None:
         ({"corners": [[float("nan"), 1.0], *good[1:]]}, "corners"),
         ({"corners": good, "vanishing_point": [1.0]}, "corners"),
         ({"corners": "all"}, "corners"),
+        ({"corners": [[10**400, 10.0], *good[1:]]}, "corners"),
+        ({"corners": [[20.0, 50.0], [70.0, 50.0], [70.0, 70.0], [20.0, 70.0]]}, "outside of the room"),
         ({"corners": good, "fov": 400}, "corners"),
     ]
     for record, words in cases:
@@ -167,8 +172,11 @@ def test_bad_depth_maps_are_refused(tmp_path: Path) -> None:
     plain = np.load(depth_map(tmp_path))
     cases: list[tuple[np.ndarray, str]] = [
         (plain[:, :50], "50 x 72"),
-        (plain * 1000, "millimetres taken for metres"),
-        (plain / 1000, "metres taken for millimetres"),
+        (plain * 1000, r"--depth-unit 0\.001"),
+        (plain * 100, r"--depth-unit 0\.01"),
+        (-plain, "empty"),
+        (plain + 0j, "complex"),
+        (np.float64(3.0), "one value"),
         (np.full_like(plain, 2.0), "every pixel"),
         (np.full_like(plain, np.nan), "not a number"),
         (np.zeros_like(plain), "empty"),
@@ -177,6 +185,13 @@ def test_bad_depth_maps_are_refused(tmp_path: Path) -> None:
     for values, words in cases:
         with pytest.raises(BadInput, match=words):
             from_photo(options(tmp_path, engine="depth", depth=str(depth_map(tmp_path, values))))
+    whole = Image.fromarray((1000 * plain).astype(np.uint16))
+    whole.save(tmp_path / "whole.png")
+    (tmp_path / "cut.png").write_bytes((tmp_path / "whole.png").read_bytes()[:-20])
+    with pytest.raises(BadInput, match="damaged"):
+        from_photo(options(tmp_path, engine="depth", depth=str(tmp_path / "cut.png")))
+    with pytest.raises(BadInput, match=r"--depth-unit 0\.001$"):
+        from_photo(options(tmp_path, engine="depth", depth=str(tmp_path / "whole.png"), depth_unit=1e-6))
     (tmp_path / "bad.npy").write_bytes(b"\x93NUMPY nothing")
     (tmp_path / "eight.png").write_bytes(b"")
     Image.fromarray(np.full((HEIGHT, WIDTH), 9, np.uint8)).save(tmp_path / "eight.png")
@@ -189,3 +204,46 @@ def test_an_array_of_objects_is_never_unpickled(tmp_path: Path) -> None:
     np.save(tmp_path / "object.npy", np.array([{}], dtype=object), allow_pickle=True)
     with pytest.raises(BadInput, match="not a NumPy array of numbers"):
         from_photo(options(tmp_path, engine="depth", depth=str(tmp_path / "object.npy")))
+
+
+def test_an_array_that_claims_more_than_its_file_holds_takes_no_memory(tmp_path: Path) -> None:
+    np.save(tmp_path / "small.npy", np.ones((10, 10), np.float32))
+    for claim in (b"(1000000, 1000000), }", b"(-4, 100), }", b"(10, 10, 10), }"):
+        told = b"{'descr': '<f4', 'fortran_order': False, 'shape': " + claim
+        header = b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + told.ljust(117) + b"\n"
+        (tmp_path / "claim.npy").write_bytes(header + bytes(400))
+        with pytest.raises(BadInput, match="damaged"):
+            from_photo(options(tmp_path, engine="depth", depth=str(tmp_path / "claim.npy")))
+
+
+def test_through_the_command_line_each_bad_photo_is_one_sentence_and_status_2(tmp_path: Path, capsys) -> None:
+    plain = Image.open(picture(tmp_path))
+    plain.resize((400, 80)).save(tmp_path / "panorama.png")
+    plain.resize((64, 300)).save(tmp_path / "strip.png")
+    plain.resize((40, 30)).save(tmp_path / "small.png")
+    plain.save(tmp_path / "whole.jpg")
+    (tmp_path / "cut.jpg").write_bytes((tmp_path / "whole.jpg").read_bytes()[:-200])
+    header = struct.pack(">IIBBBBB", 60_000, 60_000, 8, 2, 0, 0, 0)
+    chunk = struct.pack(">I", 13) + b"IHDR" + header + struct.pack(">I", zlib.crc32(b"IHDR" + header))
+    (tmp_path / "claim.png").write_bytes(b"\x89PNG\r\n\x1a\n" + chunk)
+    cases = {"panorama": "400 x 80", "strip": "64 x 300", "small": "40 x 30", "claim": "claim.png"}
+    for name, words in (*((f"{name}.png", words) for name, words in cases.items()), ("cut.jpg", "cut.jpg")):
+        assert run(["gan", "invert", str(tmp_path / name), "--out", str(tmp_path / "run")]) == 2
+        told = capsys.readouterr().err.strip()
+        assert words in told
+        assert len(told.splitlines()) == 1
+        assert not (tmp_path / "run").exists()
+
+
+def test_photos_of_every_usual_kind_are_read_as_colours(tmp_path: Path) -> None:
+    plain = Image.open(picture(tmp_path))
+    plain.convert("CMYK").save(tmp_path / "a.jpg")
+    plain.quantize(64).save(tmp_path / "b.png")
+    plain.save(tmp_path / "c.gif", save_all=True, append_images=[plain.rotate(180)])
+    plain.convert("RGBA").save(tmp_path / "d.png")
+    truth = np.asarray(plain).astype(float)
+    for name in ("a.jpg", "b.png", "c.gif", "d.png"):
+        assert np.abs(read_photo(tmp_path / name) - truth).mean() < 6, name
+    gray = np.asarray(plain.convert("L"))
+    Image.fromarray(gray.astype(np.uint16) * 257).save(tmp_path / "e.png")
+    assert np.array_equal(read_photo(tmp_path / "e.png"), np.repeat(gray[..., None], 3, -1))

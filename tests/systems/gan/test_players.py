@@ -10,7 +10,8 @@ from fieldscape.systems.gan.augment import MOST, adapted, augment, moved
 from fieldscape.systems.gan.discriminator import Discriminator, differences, with_places
 from fieldscape.systems.gan.picture import Sampling, as_pictures, draw
 from fieldscape.systems.gan.poses import RoomPrior
-from fieldscape.systems.gan.train import keep, pictures, roughness, stage
+from fieldscape.systems.gan.sources import pictures
+from fieldscape.systems.gan.train import keep, roughness, stage
 
 
 @pytest.mark.parametrize("size", [16, 32, 64])

@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-STAGES = {16: ((0.0, 16),), 32: ((0.0, 16), (0.2, 32)), 64: ((0.0, 16), (0.05, 32), (0.4, 64))}
+STAGES = {
+    16: ((0.0, 16),),
+    32: ((0.0, 16), (0.2, 32)),
+    64: ((0.0, 16), (0.05, 32), (0.4, 64)),
+    128: ((0.0, 16), (0.05, 32), (0.2, 64), (0.5, 128)),
+}
 """Sides of the pictures learned from, and from which share of the training on: layout comes before texture."""
 
-PLANE_SIDES = {16: 32, 32: 32, 64: 64}
-SAMPLES = {16: 10, 32: 16, 64: 24}
+CAMERAS: dict[str, dict[str, Any]] = {
+    "room": {"fov": (60.0, 60.0), "yaw": 12.0, "pitch": 4.0, "shift": 0.2, "near": 0.8, "far": 7.0},
+    "object": {"fov": (30.0, 30.0), "yaw": 180.0, "pitch": 25.0, "shift": 0.0, "near": 0.7, "far": 1.3},
+    "given": {"fov": (60.0, 60.0), "yaw": 12.0, "pitch": 4.0, "shift": 0.2, "near": 0.6, "far": 7.0},
+}
+"""What cameras are, where nothing else is asked. Objects have about the size 0.6, and cameras the distance 1."""
+
+RATES = {"triplane": 2e-3, "3x64": 2e-4, "4x128": 1e-4, "8x256": 6e-5}
+"""Step sizes of generators, where nothing else is asked; the published one is pi-GAN's."""
+
+PLANE_SIDES = {16: 32, 32: 32, 64: 64, 128: 128}
+SAMPLES = {16: 10, 32: 16, 64: 24, 128: 32}
 
 
 @dataclass(frozen=True)
 class GanConfig:
     """A generator and its training. Lengths are metres, where a room of usual size is thought of."""
 
-    size: Literal[16, 32, 64] = 64
+    size: Literal[16, 32, 64, 128] = 64
     """Side of the pictures, in pixels."""
 
     generator: Literal["triplane", "siren"] = "triplane"
@@ -31,26 +46,32 @@ class GanConfig:
     latent: int = 64
     """Numbers that a scene is made from."""
 
+    shape: Literal["room", "haze"] = "room"
+    """What scenes are before anything is learned: an empty room, or even haze."""
+
     prior: Literal["room", "object", "given"] = "room"
     """Where cameras stand: inside a room, around an object, or where the data say."""
 
-    fov: tuple[float, float] = (55.0, 55.0)
+    fov: tuple[float, float] = (60.0, 60.0)
     """Field of view: least and most, in degrees."""
 
     yaw: float = 12.0
-    """Standard deviation of the camera's yaw, in degrees."""
+    """Standard deviation of the camera's yaw, in degrees; of objects half the range."""
 
     pitch: float = 4.0
-    """Standard deviation of the camera's pitch, in degrees."""
+    """Standard deviation of the camera's pitch, in degrees; of objects half the range."""
 
     shift: float = 0.2
     """Standard deviation of the camera's place, on each axis. Without it and the yaw, any depth would fit."""
 
-    near: float = 0.4
+    near: float = 0.8
     """Where rays begin."""
 
     far: float = 7.0
     """Where rays end."""
+
+    spacing: Literal["linear", "disparity"] = "linear"
+    """Samples on a ray: evenly, or in 1/distance, which puts most of them near the camera."""
 
     batch: int = 16
     """Pictures a step."""
@@ -64,7 +85,7 @@ class GanConfig:
     r1: float = 0.5
     """Weight of the discriminator's squared gradient at real pictures (R1)."""
 
-    pose_weight: float = 15.0
+    pose_weight: float = 1.0
     """Weight of the error of guessed poses, in radians squared."""
 
     smooth: float = 0.25
@@ -84,6 +105,15 @@ class GanConfig:
 
     flips: bool = False
     """Mirror half of the photos."""
+
+    patch: Literal[0, 16, 32, 64] = 0
+    """Pixels a side of the squares that are compared instead of whole pictures; 0: whole pictures."""
+
+    depth_aware: bool = False
+    """The discriminator is given depth too."""
+
+    top_k: bool = False
+    """The generator learns from the pictures of a batch that pass best: in time from 60 % of them."""
 
     noise_images: float = 20_000.0
     """Pictures over which noise on the density fades out; without it volumes start empty or as fog."""

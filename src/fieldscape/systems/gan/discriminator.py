@@ -13,7 +13,9 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import avg_pool2d, leaky_relu
 
-WIDTHS = {4: 192, 8: 160, 16: 96, 32: 64, 64: 32, 128: 16}
+from fieldscape.systems.gan.equalized import Convolution, Linear
+
+WIDTHS = {4: 160, 8: 128, 16: 64, 32: 48, 64: 32, 128: 16}
 GROUP = 4
 
 
@@ -28,16 +30,16 @@ class Discriminator(nn.Module):
         super().__init__()
         self.told, self.extra = told, extra
         sides = [side for side in WIDTHS if 4 < side <= size]
-        self.first = nn.ModuleDict({str(s): nn.Conv2d(channels + 2, WIDTHS[s], 1) for s in sides})
+        self.first = nn.ModuleDict({str(s): Convolution(channels + 2, WIDTHS[s], 1) for s in sides})
         self.blocks = nn.ModuleDict({str(s): Residual(WIDTHS[s], WIDTHS[s // 2]) for s in sides})
         wide = WIDTHS[4]
-        self.last = nn.Conv2d(wide + 1, wide, 3, padding=1)
-        self.dense = nn.Linear(16 * wide, wide)
-        self.score = nn.Linear(wide, 1)
-        self.pose = nn.Linear(wide, labels)
+        self.last = Convolution(wide + 1, wide)
+        self.dense = Linear(16 * wide, wide)
+        self.score = Linear(wide, 1, 1.0)
+        self.pose = Linear(wide, labels, 1.0)
         given = (labels if told else 0) + extra
         self.condition = (
-            nn.Sequential(nn.Linear(given, wide), nn.LeakyReLU(0.2), nn.Linear(wide, wide)) if given else None
+            nn.Sequential(Linear(given, wide), nn.LeakyReLU(0.2), Linear(wide, wide, 1.0)) if given else None
         )
 
     def forward(
@@ -70,9 +72,9 @@ class Residual(nn.Module):
 
     def __init__(self, before: int, after: int):
         super().__init__()
-        self.one = nn.Conv2d(before, before, 3, padding=1)
-        self.two = nn.Conv2d(before, after, 3, padding=1)
-        self.short = nn.Conv2d(before, after, 1, bias=False)
+        self.one = Convolution(before, before)
+        self.two = Convolution(before, after)
+        self.short = Convolution(before, after, 1, 1.0, bias=False)
 
     def forward(self, x: Float[Tensor, "b c s s"]) -> Float[Tensor, "b d t t"]:
         main = leaky_relu(self.one(x), 0.2)
@@ -92,6 +94,6 @@ def with_places(pictures: Float[Tensor, "b c s s"]) -> Float[Tensor, "b d s s"]:
 def differences(x: Float[Tensor, "b c s s"]) -> Float[Tensor, "b 1 s s"]:
     """A channel with the mean standard deviation among each ``GROUP`` pictures of the batch (all, if it has fewer)."""
     size = GROUP if len(x) % GROUP == 0 else len(x)
-    groups = x.unflatten(0, (-1, size))
+    groups = x.float().unflatten(0, (-1, size))  # variances need their digits, whatever x is given in
     spread = (groups.var(1, unbiased=False) + 1e-8).sqrt().mean((1, 2, 3))
     return spread.repeat_interleave(size)[:, None, None, None].expand(-1, 1, *x.shape[2:])

@@ -9,22 +9,27 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor
 
 from fieldscape import devices
+from fieldscape.checkpoints import Checkpoint
 from fieldscape.data.photo_sets import PhotoSet, read_photo_set
 from fieldscape.errors import BadInput
 from fieldscape.files import read_json
 from fieldscape.images import write_image
 from fieldscape.progress import progress
 from fieldscape.runs import Run, fresh_path, peak_memory_mb
-from fieldscape.scenes import read_scene
 from fieldscape.stopping import graceful_stop
 from fieldscape.systems.gan import measure, scene
-from fieldscape.systems.gan.config import GanConfig
+from fieldscape.systems.gan.config import CAMERAS, RATES, GanConfig
+from fieldscape.systems.gan.depths import about_unit
+from fieldscape.systems.gan.discriminator import GROUP
+from fieldscape.systems.gan.features import Network, read_features
+from fieldscape.systems.gan.generators import Generator
+from fieldscape.systems.gan.limits import within_limits
 from fieldscape.systems.gan.options import SampleOptions, TrainOptions
 from fieldscape.systems.gan.poses import GivenPoses
-from fieldscape.systems.gan.train import pictures, prior_of, train
+from fieldscape.systems.gan.ranks import Ranks, joined
+from fieldscape.systems.gan.train import prior_of, train
 
 HELD = 512
 """At most so many photos, a tenth of all, are kept from training to compare with: the last by name."""
@@ -37,77 +42,148 @@ class Plan:
     gan: GanConfig
     most: int | None
     poses: Path | None
+    depths: Path | None = None
+    depth_unit: float = 0.001
+    held: int | None = None
+
+
+def held_back(asked: int | None, photos: int) -> int:
+    """How many photos are kept from training. Raises BadInput if too few would be left on either side."""
+    if asked is None:
+        return min(HELD, photos // 10)
+    if not 2 <= asked <= photos // 2:
+        raise BadInput(f"--held is {asked}: give 2 to {photos // 2}, half of the photos.")
+    return asked
 
 
 def fit(options: TrainOptions) -> None:
     """Train, write the scenes, measure them, and say what came out. Raises BadInput for unusable photos or options."""
-    if options.resume:
-        if options.out is None:
-            raise BadInput("--resume goes on with the run in --out: name its folder.")
-        run = Run.open(options.out)
-        if run.record["system"] != "gan":
-            raise BadInput(f"{options.out} is a run of the system {run.record['system']!r}, not of gan.")
-        plan, seed = run.config(Plan), int(run.record["seed"])
-        longer = {
-            n: getattr(options, n) for n in ("seconds", "images") if getattr(options, n) != getattr(TrainOptions, n)
-        }
-        plan = dataclasses.replace(plan, gan=dataclasses.replace(plan.gan, **longer))
-    else:
-        names = {f.name for f in dataclasses.fields(GanConfig)} & {f.name for f in dataclasses.fields(TrainOptions)}
-        config = GanConfig(**{name: getattr(options, name) for name in names})
-        plan, seed = Plan(config, options.most, options.poses), options.seed
-    require_sane(plan.gan)
-    with progress(None, "reading photos", options.quiet, unit="photo") as bar:
-        photos = read_photo_set(options.photos, plan.gan.size, plan.most, progress=lambda done, of: bar.update(done))
+    with joined(options.device) as ranks:
+        work(options, ranks)
+
+
+def work(options: TrainOptions, ranks: Ranks) -> None:
+    """What one of the processes does."""
+    plan, seed, run = planned(options)
+    config = plan.gan
+    require_sane(config)
+    require_shares(config, ranks)
+    if ranks.count > 1 and options.out is None:
+        raise BadInput("Several processes must know where to write: name a folder with --out.")
+    network = None if options.features is None or not ranks.first else read_features(options.features, ranks.device)
+    quiet = options.quiet or not ranks.first
+    with progress(None, "reading photos", quiet, unit="photo") as bar:
+        photos = read_photo_set(
+            options.photos, config.size, plan.most, plan.depths, plan.depth_unit, lambda done, of: bar.update(done)
+        )
     given = None if plan.poses is None else read_poses(plan.poses, photos)
-    print_hash = hashlib.sha256(photos.images.tobytes()).hexdigest()
-    if options.resume:
-        if print_hash != run.record["data"].get("fingerprint"):
-            raise BadInput(f"{options.photos} is not what {run.path} was made from ({run.record['data'].get('path')}).")
-        checkpoint = run.latest()
-        if checkpoint is not None:
-            run.truncate_log(checkpoint.step)
-    else:
-        out = options.out or fresh_path(Path("runs") / f"{options.photos.resolve().stem}-gan")
-        source = {"path": str(options.photos), "fingerprint": print_hash, "photos": len(photos)}
-        run = Run.create(out, "gan", plan, seed, source, devices.describe(torch.device("cpu")))
-        checkpoint = None
-    held = min(HELD, len(photos) // 10)
-    images = torch.from_numpy(photos.images)
-    learned = dataclasses.replace(photos, images=photos.images[: len(photos) - held])
-    total = plan.gan.images or plan.gan.seconds
+    run, checkpoint = opened(options, plan, seed, run, photos, ranks)
+    held = held_back(plan.held, len(photos))
+    learned, compared = part(photos, 0, len(photos) - held), part(photos, len(photos) - held, len(photos))
+    total = config.images or config.seconds
     with (
         graceful_stop(options.minutes) as stop,
-        progress(total, "training", options.quiet, unit="photo" if plan.gan.images else "s") as bar,
+        progress(total, "training", quiet, unit="photo" if config.images else "s") as bar,
     ):
-        bar.say(f"{len(learned)} photos to learn from, {held} to compare with, {plan.gan.size} pixels a side")
-        for note in photos.notes:
+        shared = f", {ranks.count} processes" if ranks.count > 1 else ""
+        bar.say(f"{len(learned)} photos to learn from, {held} to compare with, {config.size} pixels a side{shared}")
+        about = None if photos.depths is None else about_unit(torch.from_numpy(photos.depths), config.near, config.far)
+        for note in (*photos.notes, *([] if about is None else [about])):
             bar.say(note)
-        players, stopped, seconds = train(learned, images[-held:], plan.gan, given, run, stop, bar, seed, checkpoint)
-    prior = prior_of(plan.gan, given)
-    scene.write(run.path, players.kept, plan.gan, prior)
+        with within_limits(config, ranks.device, run.path):
+            players, stopped, seconds = train(learned, compared, config, given, run, stop, bar, seed, checkpoint, ranks)
+    if not ranks.first:
+        return
+    scene.write(run.path, players.kept, config, prior_of(config, given))
     if stopped is not None:
         print(f"Stopped after {players.seen} photos ({stopped}); saved in {run.path}. To go on:")
         print(f"  fieldscape gan train {options.photos} --out {run.path} --resume")
         return
-    report(run, players.kept, plan.gan, given, images, held, players.seen, seconds, seed)
+    with within_limits(config, ranks.device, run.path):
+        report(run, players.kept, config, given, learned, compared, network, players.seen, seconds, seed)
+
+
+def planned(options: TrainOptions) -> tuple[Plan, int, Run | None]:
+    """What to do, the seed, and the run to go on with. Raises BadInput where --resume has nothing to go on with."""
+    if not options.resume:
+        names = {f.name for f in dataclasses.fields(GanConfig)} & {f.name for f in dataclasses.fields(TrainOptions)}
+        # --features names a network to measure with; the config's are the channels of a plane.
+        named = {name: getattr(options, name) for name in names - {"features"}}
+        kind = options.preset if options.generator == "siren" else options.generator
+        usual = {**CAMERAS[options.prior], "lr_generator": RATES[kind]}
+        named |= {name: value for name, value in usual.items() if named[name] is None}
+        named["patch"] = options.patch if options.patch is not None else 32 if options.size == 128 else 0
+        if options.depth_aware and options.depths is None:
+            raise BadInput("--depth-aware needs the depth maps of the photos: give --depths.")
+        gan = GanConfig(**named)
+        plan = Plan(gan, options.most, options.poses, options.depths, options.depth_unit, options.held)
+        return plan, options.seed, None
+    if options.out is None:
+        raise BadInput("--resume goes on with the run in --out: name its folder.")
+    run = Run.open(options.out)
+    if run.record["system"] != "gan":
+        raise BadInput(f"{options.out} is a run of the system {run.record['system']!r}, not of gan.")
+    plan = run.config(Plan)
+    longer = {n: getattr(options, n) for n in ("seconds", "images") if getattr(options, n) != getattr(TrainOptions, n)}
+    return dataclasses.replace(plan, gan=dataclasses.replace(plan.gan, **longer)), int(run.record["seed"]), run
+
+
+def opened(
+    options: TrainOptions, plan: Plan, seed: int, run: Run | None, photos: PhotoSet, ranks: Ranks
+) -> tuple[Run, Checkpoint | None]:
+    """The run to write into, and where to go on from; the first of several processes makes it, the others wait.
+
+    Raises BadInput: the folder is in use, or the photos are not those that the run was made from.
+    """
+    digest = hashlib.sha256(photos.images.tobytes())
+    if photos.depths is not None:
+        digest.update(photos.depths.tobytes())
+    if run is not None:
+        if digest.hexdigest() != run.record["data"].get("fingerprint"):
+            raise BadInput(f"{options.photos} is not what {run.path} was made from ({run.record['data'].get('path')}).")
+        checkpoint = run.latest()
+        if checkpoint is not None and ranks.first:
+            run.truncate_log(checkpoint.step)
+        return run, checkpoint
+    out = options.out or fresh_path(Path("runs") / f"{options.photos.resolve().stem}-gan")
+    source = {"path": str(options.photos), "fingerprint": digest.hexdigest(), "photos": len(photos)}
+    fault = None
+    if ranks.first:
+        try:
+            Run.create(out, "gan", plan, seed, source, devices.describe(ranks.device))
+        except BadInput as error:
+            fault = error
+    if ranks.any(fault is not None):
+        raise fault or BadInput("The first process could not begin; it says why.")
+    return Run.open(out), None
+
+
+def part(photos: PhotoSet, start: int, end: int) -> PhotoSet:
+    """Some of the photos."""
+    depths = None if photos.depths is None else photos.depths[start:end]
+    return dataclasses.replace(photos, images=photos.images[start:end], depths=depths, names=photos.names[start:end])
 
 
 def report(
-    run: Run, generator: measure.AnyGenerator, config: GanConfig, given: GivenPoses | None, images: Tensor, held: int,
-    seen: int, seconds: float, seed: int,
+    run: Run, generator: Generator, config: GanConfig, given: GivenPoses | None, learned: PhotoSet,
+    held: PhotoSet, network: Network | None, seen: int, seconds: float, seed: int,
 ) -> None:  # fmt: skip
     """Measure the scenes against the photos that were held back, write ``report.json`` and a sheet, and say it."""
-    prior = prior_of(config, given)
-    chance = torch.Generator().manual_seed(0)
-    photos = pictures(images[-held:], config.size, False, chance) / 2 + 0.5
-    others = pictures(images[:held], config.size, False, chance) / 2 + 0.5
-    found = measure.measured(generator, prior, config, photos, others, held)
+    prior, count = prior_of(config, given), len(held)
+    photos, others = (measure.first(some, config.size, count) for some in (held, learned))
+    known = measure.true_depths(held, config.size, count)
+    found = measure.measured(generator, prior, config, photos, others, count, known)
+    if network is not None:
+        found |= measure.through_features(network, generator, prior, config, learned)
     write_image(run.path / "sheet.png", measure.sheet(generator, prior, config, config.size))
     run.report(**found, images=seen, train_seconds=round(seconds, 2), seed=seed, peak_memory_mb=peak_memory_mb())
     print(f"{seen} photos looked at in {seconds:.0f} s ({seen / max(seconds, 1e-9):.0f} a second)")
-    print(f"SWD {found['swd']:.4f} against {held} photos held back (other photos: {found['swd_floor']:.4f})")
+    print(f"SWD {found['swd']:.4f} against {count} photos held back (other photos: {found['swd_floor']:.4f})")
     print(f"diversity {found['diversity']:.2f}  relief {found['relief']:.3f}  reprojection {found['reprojection']:.2f}")
+    if "depth_correlation" in found:
+        print(f"depth correlation {found['depth_correlation']:.2f} (mean of scenes with the mean of the depth maps)")
+    if "fid" in found:
+        print(f"FID {found['fid']:.2f}  KID {found['kid']:.5f}  on {found['feature_images']} scenes and as many photos")
     for complaint in measure.complaints(found):
         print(f"  {complaint}")
     print(f"{run.path}: look at sheet.png, or: fieldscape render {run.path}")
@@ -117,8 +193,7 @@ def sample(options: SampleOptions) -> None:
     """Draw scenes of a run on one sheet. Raises BadInput for a run without a generator, or numbers out of range."""
     if not 1 <= options.count <= 64 or not 0 <= options.first <= scene.SCENES - options.count:
         raise BadInput(f"Give --count 1 to 64 and --first 0 to {scene.SCENES - 64}.")
-    generator, config = scene.read_generator(read_scene(options.run))
-    prior = prior_of(dataclasses.replace(config, prior="room") if config.prior == "given" else config, None)
+    generator, config, prior = scene.read_run(options.run)
     out = options.out or options.run / "samples.png"
     write_image(out, measure.sheet(generator, prior, config, config.size, options.count, options.first))
     print(f"{options.count} scenes in {out}")
@@ -128,20 +203,36 @@ def require_sane(config: GanConfig) -> None:
     """Raises BadInput where a number of the config makes no sense."""
     for name, low, high in (
         ("batch", 4, 1024), ("latent", 1, 4096), ("features", 1, 256), ("yaw", 0, 180), ("pitch", 0, 60),
-        ("shift", 0, 10), ("near", 1e-3, 100), ("r1", 0, 1000), ("seconds", 0, 1e9), ("images", 0, 1e12),
-        ("lr_generator", 0, 1), ("lr_discriminator", 0, 1), ("look_every", 1, 1e12),
+        ("shift", 0, 10), ("near", 1e-3, 100), ("far", 1e-3, 1000), ("r1", 0, 1000),
+        ("seconds", 0, 1e9), ("images", 0, 1e12), ("lr_generator", 0, 1), ("lr_discriminator", 0, 1),
+        ("look_every", 1, 1e12),
     ):  # fmt: skip
         value = getattr(config, name)
         if not low <= value <= high:
             raise BadInput(f"--{name.replace('_', '-')} is {value:g}; it goes from {low:g} to {high:g}.")
+    if config.patch >= config.size:
+        raise BadInput(
+            f"--patch {config.patch} is no part of a picture of --size {config.size}; give 0 or less than it."
+        )
+    if config.flips and config.prior == "given":
+        raise BadInput("--flips shows photos mirrored, which no given pose fits: leave it out with --prior given.")
     if not config.near < config.far:
-        raise BadInput(f"near is {config.near:g} and far {config.far:g}: rays need near < far.")
+        raise BadInput(f"--near is {config.near:g} and --far {config.far:g}: rays need near < far.")
     if not 1 <= config.fov[0] <= config.fov[1] <= 150:
         raise BadInput(
             f"--fov is {config.fov[0]:g} to {config.fov[1]:g}; it goes from 1 to 150 degrees, the least first."
         )
     if config.prior == "room" and config.yaw == 0 and config.shift == 0:
         raise BadInput("Without --yaw and --shift all pictures are taken from one place: any depth would fit.")
+
+
+def require_shares(config: GanConfig, ranks: Ranks) -> None:
+    """Raises BadInput where a batch cannot be shared among the processes."""
+    if config.batch % ranks.count or config.batch // ranks.count < GROUP:
+        raise BadInput(
+            f"--batch {config.batch} cannot be shared by {ranks.count} processes: "
+            f"give a multiple of {ranks.count}, at least {ranks.count * GROUP}."
+        )
 
 
 def read_poses(path: Path, photos: PhotoSet) -> GivenPoses:

@@ -19,8 +19,12 @@ class TrainOptions:
     out: Path | None = None
     """The run folder. Default: runs/NAME-gan."""
 
-    size: Literal[16, 32, 64] = 64
+    size: Literal[16, 32, 64, 128] = 64
     """Side of the pictures, in pixels."""
+
+    patch: Literal[0, 16, 32, 64] | None = None
+    """Compare squares of so many pixels a side, coarse ones first, instead of whole pictures (0). A step costs the same
+    for any --size. Default: 32 for --size 128, else 0."""
 
     generator: Literal["triplane", "siren"] = "triplane"
     """triplane is fast; siren is pi-GAN's network of sines."""
@@ -28,26 +32,53 @@ class TrainOptions:
     preset: Literal["3x64", "4x128", "8x256"] = "4x128"
     """siren: layers and their width."""
 
+    shape: Literal["room", "haze"] = "room"
+    """What scenes are before anything is learned: an empty room, or even haze."""
+
     prior: Literal["room", "object", "given"] = "room"
     """Where cameras stand: inside a room, around an object, or where --poses says."""
 
     poses: Path | None = None
     """The cameras of the photos, as `fieldscape make rooms --photos` writes them (truth/cameras.json)."""
 
-    fov: tuple[float, float] = (55.0, 55.0)
-    """Field of view: least and most, in degrees."""
+    depths: Path | None = None
+    """A folder with a depth map for each photo, NAME.png (16 bits) or NAME.npy: to measure with, and for --depth-aware.
+    Any depth network's will do: scale does not count."""
 
-    yaw: float = 12.0
-    """Standard deviation of the camera's yaw, in degrees."""
+    depth_unit: float = 0.001
+    """What 1 means in a depth map that is a PNG, in metres. A .npy holds metres."""
 
-    pitch: float = 4.0
-    """Standard deviation of the camera's pitch, in degrees."""
+    depth_aware: bool = False
+    """Learn from the depth maps too: the discriminator sees them, and generated depth beside. Needs --depths."""
 
-    shift: float = 0.2
-    """Standard deviation of the camera's place on each axis, in metres."""
+    fov: tuple[float, float] | None = None
+    """Field of view: least and most, in degrees. Default: 60 60, of objects 30 30."""
+
+    yaw: float | None = None
+    """Standard deviation of the camera's yaw in degrees (default 12); of objects half the range (180)."""
+
+    pitch: float | None = None
+    """Standard deviation of the camera's pitch in degrees (default 4); of objects half the range (25)."""
+
+    shift: float | None = None
+    """Standard deviation of the camera's place on each axis, in metres. Default: 0.2; of objects 0.
+
+    Without it and the yaw, any depth would fit."""
+
+    near: float | None = None
+    """Where rays begin, in metres. Default: 0.8; of objects, which cameras look at from 1, 0.7."""
+
+    far: float | None = None
+    """Where rays end. Default: 7; of objects 1.3."""
+
+    spacing: Literal["linear", "disparity"] = "linear"
+    """Samples on a ray: evenly, or in 1/distance, which puts most of them near the camera."""
 
     most: int | None = None
     """Learn from so many of the photos only; always the same ones."""
+
+    held: int | None = None
+    """Photos kept back to compare with: the last by name. Default: a tenth of all, at most 512."""
 
     flips: bool = False
     """Mirror half of the photos."""
@@ -61,17 +92,33 @@ class TrainOptions:
     batch: int = 16
     """Photos a step."""
 
+    top_k: bool = False
+    """The generator learns from the pictures of a batch that pass best only: in time from 60 % of them."""
+
     r1: float = 0.5
     """Weight of the discriminator's squared gradient: higher is steadier and slower."""
 
-    lr_generator: float = 2e-3
-    """Step size of the generator."""
+    pose_weight: float = 1.0
+    """Weight of the error of poses guessed from pictures, in radians squared: where a camera stands must be seen."""
+
+    smooth: float = 0.25
+    """Weight of the variation of density between near points."""
+
+    lr_generator: float | None = None
+    """Step size of the generator. Default: 0.002; of sirens 0.0002 to 0.00006, less for larger ones."""
 
     lr_discriminator: float = 1.5e-3
     """Step size of the discriminator."""
 
     look_every: int = 4000
     """Photos between looks: figures, and a sheet of scenes in previews/."""
+
+    features: Path | None = None
+    """A network as a TorchScript file, for FID and KID at the end: from pictures [n, 3, 299, 299] in -1..1 to features
+    [n, d]. Such a file is a program and runs with your rights: name none that you do not trust."""
+
+    device: str = "auto"
+    """auto, cpu, cuda or mps. For several GPUs: torchrun --nproc-per-node N -m fieldscape gan train ..."""
 
     seed: int = 0
     """Of everything random."""

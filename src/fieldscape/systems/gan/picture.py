@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Float
@@ -18,8 +19,8 @@ from fieldscape.volume import OPAQUE, composite, importance, intervals, stratifi
 class Sampling:
     """Where along a ray a field is asked.
 
-    near, far: distances.  coarse: samples spaced in 1/distance.  fine: as many more where the coarse ones found
-    something.  walled: the last sample stops all light, as in a room, where every ray ends at a wall.
+    near, far: distances.  coarse: samples spaced evenly, or in 1/distance (disparity).  fine: so many more where the
+    coarse ones found something.  walled: the last sample stops all light, as in a room, where every ray ends at a wall.
     """
 
     near: float
@@ -27,6 +28,7 @@ class Sampling:
     coarse: int
     fine: int = 0
     walled: bool = True
+    spacing: Literal["linear", "disparity"] = "linear"
 
 
 def pixel_centers(width: int, height: int) -> Float[Tensor, "p 2"]:
@@ -45,19 +47,22 @@ def draw(
 ) -> Rendered:
     """What each camera of a batch sees of its own scene: [b, p, ...], all pixels row by row, or those given.
 
-    generator: of shifts along the rays, and of ``noise`` on the density; None: in the middle, none.
+    generator: of shifts along the rays, and of ``noise`` on the density, on the cameras' device; None: in the middle,
+    none.
     """
-    rays = batch_rays(camera, pixel_centers(camera.width, camera.height) if pixels is None else pixels)
+    device = camera.pose.device
+    pixels = pixel_centers(camera.width, camera.height) if pixels is None else pixels
+    rays = batch_rays(camera, pixels.to(device))
     shape = (*rays.origins.shape[:-1], 1)
-    near, far = torch.full(shape, sampling.near), torch.full(shape, sampling.far)
-    t = stratified(near, far, sampling.coarse, generator, "disparity")
+    near, far = torch.full(shape, sampling.near, device=device), torch.full(shape, sampling.far, device=device)
+    t = stratified(near, far, sampling.coarse, generator, sampling.spacing)
     last = OPAQUE if sampling.walled else (sampling.far - sampling.near) / sampling.coarse
 
     def asked(t: Tensor) -> tuple[Tensor, Tensor]:
         points = rays.at(t)
         color, density = field(points, rays.directions[..., None, :].expand_as(points))
         if noise and generator is not None:
-            density = relu(density + noise * torch.randn(density.shape, generator=generator))
+            density = relu(density + noise * torch.randn(density.shape, generator=generator, device=device))
         return color, density
 
     color, density = asked(t)

@@ -11,20 +11,20 @@ import torch
 from fieldscape.configs import load_config
 from fieldscape.errors import BadInput
 from fieldscape.framing import Framing
-from fieldscape.scenes import Control, Scene, SceneFiles, write_scene
-from fieldscape.systems.gan.config import PLANE_SIDES, GanConfig
+from fieldscape.scenes import Control, Scene, SceneFiles, read_scene, write_scene
+from fieldscape.systems.gan.config import GanConfig
+from fieldscape.systems.gan.generators import Generator, generator_of
 from fieldscape.systems.gan.measure import latents, sampling, view
 from fieldscape.systems.gan.picture import draw
-from fieldscape.systems.gan.poses import Prior
-from fieldscape.systems.gan.siren import SirenGenerator
-from fieldscape.systems.gan.triplane import TriplaneGenerator
+from fieldscape.systems.gan.players import prior_of
+from fieldscape.systems.gan.poses import GivenPoses, Prior
 from fieldscape.types import Camera, Rendered
 
 SCENES = 9999
 """The largest number of a scene; each number is another latent."""
 
 
-def write(folder: Path, generator: TriplaneGenerator | SirenGenerator, config: GanConfig, prior: Prior) -> None:
+def write(folder: Path, generator: Generator, config: GanConfig, prior: Prior) -> None:
     """Write the scenes of ``generator`` into a run folder. Raises BadInput if it cannot be written."""
     start = view(prior, 1, config.size)
     low, high = generator.low, generator.high
@@ -49,20 +49,33 @@ def rebuild(files: SceneFiles, device: torch.device) -> Scene:
     return Scene("gan", look, files.start, files.cameras, files.framing, (control,))
 
 
-def read_generator(files: SceneFiles) -> tuple[TriplaneGenerator | SirenGenerator, GanConfig]:
+def read_generator(files: SceneFiles) -> tuple[Generator, GanConfig]:
     """The generator itself. Raises BadInput where the files do not fit each other, or hold something else."""
     if files.details.get("kind") != "generator":
         raise BadInput("this run holds a scene of one photo, not a generator of scenes")
     try:
         config = load_config(GanConfig, files.details["config"], "scene.json: config")
         low, high = files.tensors["low"], files.tensors["high"]
-        generator: TriplaneGenerator | SirenGenerator
-        if config.generator == "siren":
-            generator = SirenGenerator(low, high, config.latent, config.preset)
-        else:
-            generator = TriplaneGenerator(low, high, config.latent, config.features, PLANE_SIDES[config.size])
+        generator = generator_of(config, low, high, files.tensors.get("inside"))
         generator.load_state_dict(files.tensors)
     except (KeyError, TypeError, ValueError, RuntimeError) as error:
         raise BadInput(f"the scene's description and its tensors do not fit ({error}): train again") from error
     generator.eval().requires_grad_(False)
     return generator, config
+
+
+def read_run(folder: Path) -> tuple[Generator, GanConfig, Prior]:
+    """The generator of a run folder, and where its cameras stand: given ones are those that its scene holds.
+
+    Raises BadInput for a folder that holds no generator.
+    """
+    files = read_scene(folder)
+    if files.system != "gan":
+        raise BadInput(f"{folder} is a run of the system {files.system!r}: give a run of gan train.")
+    if files.details.get("kind") != "generator":
+        raise BadInput(f"{folder} holds a scene of one photo, not a generator: give a run of gan train.")
+    generator, config = read_generator(files)
+    given = None
+    if config.prior == "given":
+        given = GivenPoses(files.cameras.pose, files.cameras.focal[:, 0] / files.cameras.width)
+    return generator, config, prior_of(config, given)

@@ -12,23 +12,27 @@ import math
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn.functional import softplus
 
+from fieldscape.systems.gan.shape import density_of
 from fieldscape.types import Field
 
 PRESETS = {"3x64": (3, 64), "4x128": (4, 128), "8x256": (8, 256)}
 POINTS_AT_ONCE = 8192
-"""Of one scene: what they need in a layer stays in the processor's cache."""
+"""Of one scene, where no kernel does the work."""
 
 
 class SirenGenerator(nn.Module):
-    """``mapping(z)`` makes a code, ``field(code)`` a field [b, ...] of the scenes of a batch."""
+    """``mapping(z)`` makes a code, ``field(code)`` a field [b, ...] of the scenes of a batch.
 
-    def __init__(self, low: Tensor, high: Tensor, latent: int, preset: str, sheen: bool = False):
+    inside: of the empty room that scenes start from (see ``shape``); None: they start from even haze.
+    """
+
+    def __init__(self, low: Tensor, high: Tensor, inside: Tensor | None, latent: int, preset: str, sheen: bool = False):
         super().__init__()
         self.depth, self.width = PRESETS[preset]
         self.latent, self.sheen = latent, sheen
         self.low, self.high = nn.Buffer(low), nn.Buffer(high)
+        self.inside = None if inside is None else nn.Buffer(inside)
         self.first = nn.Linear(3, self.width)
         self.layers = nn.ModuleList(nn.Linear(self.width, self.width) for _ in range(self.depth - 1))
         self.density = nn.Linear(self.width, 1)
@@ -69,21 +73,37 @@ class SirenGenerator(nn.Module):
             batch = len(code)
             inside = ((points - self.low) / (self.high - self.low) * 2 - 1).reshape(batch, -1, 3)
             facing = directions.reshape(batch, -1, 3)
-            parts = [
-                self._ask(frequency, phase, part, toward)
-                for part, toward in zip(inside.split(POINTS_AT_ONCE, 1), facing.split(POINTS_AT_ONCE, 1))
-            ]
-            color, density = (torch.cat(pieces, 1) for pieces in zip(*parts))
-            return color.reshape(*points.shape[:-1], 3), density.reshape(points.shape[:-1])
+            if inside.device.type == "cpu" and inside.dtype == code.dtype == torch.float32:
+                parts = [self._ask_kernels(*scene) for scene in zip(frequency, phase, inside, facing)]
+                color, thick = (torch.stack(pieces) for pieces in zip(*parts))
+            else:
+                parts = [
+                    self._ask(frequency, phase, part, toward)
+                    for part, toward in zip(inside.split(POINTS_AT_ONCE, 1), facing.split(POINTS_AT_ONCE, 1))
+                ]
+                color, thick = (torch.cat(pieces, 1) for pieces in zip(*parts))
+            thick = thick.reshape(points.shape[:-1])
+            density = density_of(thick, points, self.inside)
+            return color.reshape(*points.shape[:-1], 3), density
 
         return ask
 
     def _ask(self, frequency: Tensor, phase: Tensor, h: Tensor, toward: Tensor) -> tuple[Tensor, Tensor]:
         for i, layer in enumerate((self.first, *self.sines())):
             h = modulated(layer, frequency[:, i], phase[:, i], h)
-        density = softplus(self.density(h)[..., 0] - 1)
+        thick = self.density(h)[..., 0] - 1
         seen = torch.cat([toward, h], -1) if self.sheen else h
-        return torch.sigmoid(self.color(modulated(self.shade, frequency[:, -1], phase[:, -1], seen))), density
+        return torch.sigmoid(self.color(modulated(self.shade, frequency[:, -1], phase[:, -1], seen))), thick
+
+    def _ask_kernels(self, frequency: Tensor, phase: Tensor, inside: Tensor, toward: Tensor) -> tuple[Tensor, Tensor]:
+        """``_ask`` of one scene, as ``kernels.sines`` computes it."""
+        from fieldscape.kernels.sines import sine_field
+
+        layers = (self.first, *self.sines(), self.shade)
+        scaled = [(f[:, None] * layer.weight, f * layer.bias + p) for layer, f, p in zip(layers, frequency, phase)]
+        toward = toward if self.sheen else toward[:, :0]
+        thick, color = sine_field(inside, toward, scaled, self.density.weight, self.color.weight)
+        return torch.sigmoid(color + self.color.bias), (thick + self.density.bias)[..., 0] - 1
 
 
 def modulated(

@@ -6,17 +6,15 @@ real pictures (R1: Mescheder et al. 2018), every eighth step (Karras et al. 2020
 
 from __future__ import annotations
 
+import math
 import time
-from copy import deepcopy
-from dataclasses import dataclass
-from typing import TypeAlias
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import avg_pool2d, softplus
+from torch.nn.functional import softplus
 
-from fieldscape import resuming
+from fieldscape import devices
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.data.photo_sets import PhotoSet
 from fieldscape.errors import BadInput
@@ -24,116 +22,40 @@ from fieldscape.images import write_image
 from fieldscape.progress import Bar
 from fieldscape.runs import Run
 from fieldscape.stopping import Stop
-from fieldscape.systems.gan import measure
+from fieldscape.systems.gan import depths, measure
 from fieldscape.systems.gan.augment import adapted, augment
-from fieldscape.systems.gan.config import PLANE_SIDES, SAMPLES, STAGES, GanConfig
+from fieldscape.systems.gan.config import STAGES, GanConfig
 from fieldscape.systems.gan.discriminator import Discriminator
+from fieldscape.systems.gan.patches import Patches, draw_patches, least_scale, seen_in
 from fieldscape.systems.gan.picture import Sampling, as_pictures, draw
-from fieldscape.systems.gan.poses import GivenPoses, OrbitPrior, Prior, RoomPrior, scene_box
-from fieldscape.systems.gan.siren import SirenGenerator
-from fieldscape.systems.gan.triplane import TriplaneGenerator
+from fieldscape.systems.gan.players import Generator, Players, begin, jitter, narrow, prior_of, scenes
+from fieldscape.systems.gan.poses import GivenPoses, Prior
+from fieldscape.systems.gan.ranks import Ranks
+from fieldscape.systems.gan.sources import source_of
 from fieldscape.types import Field
 
 R1_EVERY = 8
-LOOKS = 512
-"""Photos and scenes that are compared on the way."""
+LOOKS = {16: 512, 32: 512, 64: 256, 128: 128}
+"""Photos and scenes that are compared on the way, by the side of pictures."""
 MOST_HALVINGS = 6
 FADE = 0.1
 """Share of a stage over which its finest block grows in."""
-
-Generator: TypeAlias = TriplaneGenerator | SirenGenerator
-
-
-@dataclass
-class Players:
-    """Who plays, and what a checkpoint needs: networks, optimisers, randomness, and how far they are.
-
-    kept: the running mean of the generator, which is what training is for.  share: of pictures that are augmented.
-    rate: by which both step sizes are multiplied; it is halved where training had to go back.
-    """
-
-    generator: Generator
-    discriminator: Discriminator
-    kept: Generator
-    adams: tuple[torch.optim.Adam, torch.optim.Adam]
-    chance: torch.Generator
-    seen: int = 0
-    step: int = 0
-    share: float = 0.0
-    rate: float = 1.0
-
-    def tensors(self) -> dict[str, Tensor]:
-        """With ``state``, all there is to go on from."""
-        held = resuming.prefixed("generator", self.generator.state_dict())
-        held |= resuming.prefixed("discriminator", self.discriminator.state_dict())
-        held |= resuming.prefixed("kept", self.kept.state_dict())
-        for name, adam in zip(("adam_g", "adam_d"), self.adams):
-            held |= resuming.prefixed(name, resuming.optimizer_state(adam)[0])
-        return held | {"chance": resuming.rng_state(self.chance)}
-
-    def state(self) -> dict[str, object]:
-        groups = [resuming.optimizer_state(adam)[1] for adam in self.adams]
-        return {"groups": groups, "seen": self.seen, "step": self.step, "share": self.share, "rate": self.rate}
-
-    def copied(self) -> tuple[dict[str, Tensor], dict[str, object]]:
-        """``tensors`` and ``state`` as they are now, whatever becomes of the players."""
-        return {name: tensor.clone() for name, tensor in self.tensors().items()}, deepcopy(self.state())
-
-    def restore(self, tensors: dict[str, Tensor], state: dict) -> None:
-        """Goes back to what ``tensors`` and ``state`` gave. Raises BadInput if they are of other networks."""
-        try:
-            for name, network in (
-                ("generator", self.generator), ("discriminator", self.discriminator), ("kept", self.kept),
-            ):  # fmt: skip
-                network.load_state_dict(resuming.under(name, tensors))
-        except RuntimeError as error:
-            said = "The checkpoint is of other networks: resume with the options it was made with."
-            raise BadInput(said) from error
-        for name, adam, group in zip(("adam_g", "adam_d"), self.adams, state["groups"]):
-            resuming.set_optimizer_state(adam, resuming.under(name, tensors), group)
-        resuming.set_rng_state(self.chance, tensors["chance"])
-        self.seen, self.step = int(state["seen"]), int(state["step"])
-        self.share, self.rate = float(state["share"]), float(state["rate"])
+FEWEST_PASS, PASS_DECAY = 0.6, 0.99 ** (1 / 2000)
+"""With --top-k: the share of a batch that is learned from in the end, and by which it falls each step (pi-GAN's)."""
+GAP_RATE = 0.02
+"""How fast the figure of the scores' difference follows."""
+ALONE = Ranks()
 
 
-def begin(config: GanConfig, prior: Prior, seed: int) -> Players:
-    """Both players at the start; a seed means the same weights on every device."""
-    low, high = scene_box(prior, config.near, config.far)
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        generator: Generator
-        if config.generator == "siren":
-            generator = SirenGenerator(low, high, config.latent, config.preset)
-        else:
-            generator = TriplaneGenerator(low, high, config.latent, config.features, PLANE_SIDES[config.size])
-        told = isinstance(prior, GivenPoses)
-        discriminator = Discriminator(config.size, 3, prior.labels, told)
-    adams = (
-        torch.optim.Adam(generator.parameters(), config.lr_generator, (0.0, 0.99)),
-        torch.optim.Adam(discriminator.parameters(), config.lr_discriminator, (0.0, 0.99)),
-    )
-    kept = deepcopy(generator).requires_grad_(False)
-    return Players(generator, discriminator, kept, adams, torch.Generator().manual_seed(seed))
-
-
-def prior_of(config: GanConfig, given: GivenPoses | None) -> Prior:
-    """Where the cameras stand. Raises BadInput where poses are to be given and are not."""
-    if config.prior == "given":
-        if given is None:
-            raise BadInput("--prior given needs the poses of the photos: give --poses.")
-        return given
-    if config.prior == "object":
-        return OrbitPrior(config.fov, config.yaw, config.pitch)
-    return RoomPrior(config.fov, config.yaw, config.pitch, shift=config.shift)
-
-
-def stage(size: int, progress: float) -> tuple[int, float]:
+def stage(size: int, progress: float, patch: int = 0) -> tuple[int, float]:
     """The side of the pictures at a share of the training, and how far its finest block has grown in.
+
+    patch: pixels a side of patches, which none is finer than; 0: whole pictures.
 
     >>> stage(32, 0.1), stage(32, 0.24), stage(32, 1.0)
     ((16, 1.0), (32, 0.5), (32, 1.0))
     """
-    stages = STAGES[size]
+    stages = [(start, side) for start, side in STAGES[size] if side <= (patch or size)]
     current = max(i for i, (start, _) in enumerate(stages) if start <= progress)
     start, side = stages[current]
     end = stages[current + 1][0] if current + 1 < len(stages) else 1.0
@@ -141,19 +63,35 @@ def stage(size: int, progress: float) -> tuple[int, float]:
 
 
 def imagine(
-    generator: Generator, prior: Prior, sampling: Sampling, count: int, side: int, noise: float, chance: torch.Generator
-) -> tuple[Field, Float[Tensor, "b 3 s s"], Float[Tensor, "b l"]]:
-    """New scenes, a picture of each in -1..1, and the labels of their cameras."""
+    generator: Generator,
+    prior: Prior,
+    sampling: Sampling,
+    count: int,
+    side: int,
+    noise: float,
+    chance: torch.Generator,
+    patches: Patches | None = None,
+    known: Bool[Tensor, "b 1 s s"] | None = None,
+    bf16: bool = False,
+) -> tuple[Field, Float[Tensor, "b c s s"], Float[Tensor, "b l"]]:
+    """New scenes, a picture of each (or a patch of it) in -1..1, and the labels of their cameras.
+
+    known: where to tell depth, as a fourth channel; None: there is none.
+    """
+    device = generator.low.device
     camera, label = prior.draw(count, side, chance)
-    field = generator.field(generator.mapping(torch.randn(count, generator.latent, generator=chance)))
-    color, _ = as_pictures(draw(field, camera, sampling, chance, noise))
-    return field, color, label
+    camera = (camera if patches is None else seen_in(camera, patches, side)).to(device)
+    field = scenes(generator, count, chance, bf16)
+    color, depth = as_pictures(draw(field, camera, sampling, jitter(chance, device), noise))
+    if known is not None:
+        color = torch.cat([color, depths.relative(depths.planar(camera, depth), known)], 1)
+    return field, color, label.to(device)
 
 
 def roughness(field: Field, low: Tensor, high: Tensor, count: int, chance: torch.Generator) -> Float[Tensor, ""]:
     """The mean difference of density between near places (0.4 % of the box apart), anywhere in the box."""
-    place = low + (high - low) * torch.rand(count, 512, 3, generator=chance)
-    beside = place + 0.004 * (high - low) * torch.randn(place.shape, generator=chance)
+    place = low + (high - low) * torch.rand(count, 512, 3, generator=chance).to(low)
+    beside = place + 0.004 * (high - low) * torch.randn(place.shape, generator=chance).to(low)
     both = torch.cat([place, beside], 1)
     one, other = field(both, torch.zeros_like(both))[1].chunk(2, 1)
     return (one - other).abs().mean()
@@ -161,7 +99,7 @@ def roughness(field: Field, low: Tensor, high: Tensor, count: int, chance: torch
 
 def train(
     photos: PhotoSet,
-    held: Tensor,
+    held: PhotoSet,
     config: GanConfig,
     given: GivenPoses | None,
     run: Run,
@@ -169,80 +107,106 @@ def train(
     bar: Bar,
     seed: int,
     resume: Checkpoint | None = None,
+    ranks: Ranks = ALONE,
 ) -> tuple[Players, str | None, float]:
     """Teaches a generator to make scenes whose pictures look like the photos.
 
-    held: photos [n, s, s, 3] that are only compared with.  Resuming on a CPU continues bit for bit where ``images``
-    sets the plan; where ``seconds`` does, the clock is part of it.
+    held: photos that are only compared with.  ranks: the processes that share the work, of which each calls this.
+    Resuming on a CPU continues bit for bit where ``images`` sets the plan; where ``seconds`` does, the clock is part
+    of it.
 
     Returns the players, why they stopped early (or None), and the seconds of training.
     """
+    device, batch = ranks.device, config.batch // ranks.count
     prior = prior_of(config, given)
-    players = begin(config, prior, seed)
+    players = begin(config, prior, seed, device)
+    players.chance = ranks.chance(seed)
+    bf16 = ranks.any(device.type == "cuda" and devices.bf16_pays(device))
+    seconds = 0.0
     if resume is not None:
-        players.restore(resume.tensors, resume.state["players"])
+        players.restore(ranks.own_chance(resume.tensors), resume.state["players"])
+        seconds = float(resume.state["seconds"])
     generator, discriminator, chance = players.generator, players.discriminator, players.chance
     adam_g, adam_d = players.adams
-    images = torch.from_numpy(photos.images)
-    walled, batch = config.prior != "object", config.batch
-    seconds = 0.0 if resume is None else float(resume.state["seconds"])
-    good, halved = players.copied(), 0
-    looked, stopped, looks = time.monotonic(), stop.requested, players.seen // config.look_every
+    source = source_of(photos, config.depth_aware, config.flips, device)
+    gap, steep = 0.0, 0.0
+    good, halved, swd = players.copied(), 0, "-"
+    looked, stopped, looks = time.monotonic(), ranks.agreed(stop.requested, False, 0.0)[0], players.looks(config)
     while stopped is None:
         progress = players.seen / config.images if config.images else seconds / config.seconds
         if progress >= 1:
             break
-        side, fade = stage(config.size, progress)
-        sampling = Sampling(config.near, config.far, SAMPLES[side], walled=walled)
+        side, fade = stage(config.size, progress, config.patch)
+        small = config.size if side == config.patch else side
+        sampling = measure.sampling(config, small)
+        least = least_scale(config.size, config.patch, progress) if side == config.patch else 1.0
         noise = max(0.0, 1 - players.seen / config.noise_images)
         for adam, rate in ((adam_g, config.lr_generator), (adam_d, config.lr_discriminator)):
             for group in adam.param_groups:
                 group["lr"] = rate * players.rate
 
         # The discriminator: which of these are photos, and from where were the others taken?
-        chosen = torch.randint(len(images), (batch,), generator=chance)
-        real = pictures(images[chosen], side, config.flips, chance)
+        chosen = torch.randint(len(photos), (batch,), generator=chance)
+        cuts = draw_patches(2 * batch, least, chance) if config.patch else None
+        real, known = source.real(chosen, side, None if cuts is None else cuts.part(batch, 2 * batch), chance)
         with torch.no_grad():
-            _, fake, label = imagine(generator, prior, sampling, batch, side, noise, chance)
-        told = torch.cat([label, given.label(chosen)]) if config.prior == "given" and given is not None else None
+            ours = None if cuts is None else cuts.part(0, batch)
+            _, fake, label = imagine(generator, prior, sampling, batch, side, noise, chance, ours, known, bf16)
+        labels = torch.cat([label, given.label(chosen).to(label)]) if is_told(config) and given is not None else None
+        told = joint(labels, cuts, device)
         both = augment(torch.cat([fake, real]), players.share, chance)
-        score, guessed = discriminator(both, told, fade)
+        score, guessed = judged(discriminator, both, told, fade, bf16)
         fake_score, real_score = score.chunk(2)
         loss_d = softplus(fake_score).mean() + softplus(-real_score).mean()
         loss_d = loss_d + config.pose_weight * (guessed[:batch] - label).square().mean()
         if players.step % R1_EVERY == 0:
-            loss_d = loss_d + config.r1 * R1_EVERY / 2 * steepness(discriminator, both[batch:], told, fade, batch)
+            r1 = steepness(discriminator, both[batch:], told, fade, batch, bf16)
+            loss_d, steep = loss_d + config.r1 * R1_EVERY / 2 * r1, float(r1.detach())
         adam_d.zero_grad()
         loss_d.backward()
+        ranks.average_gradients(discriminator.parameters())
         adam_d.step()
-        players.share = adapted(players.share, float(real_score.detach().sign().mean()), batch)
+        sure, apart = ranks.mean(torch.stack([real_score.sign().mean(), (real_score - fake_score).mean()])).tolist()
+        players.share = adapted(players.share, sure, config.batch)
+        gap += GAP_RATE * (apart - gap)
 
         # The generator: pictures that pass for photos, of scenes in which density varies smoothly.
-        field, fake, label = imagine(generator, prior, sampling, batch, side, noise, chance)
-        told = label if config.prior == "given" else None
-        score, guessed = discriminator(augment(fake, players.share, chance), told, fade)
-        loss_g = softplus(-score).mean() + config.pose_weight * (guessed - label).square().mean()
+        cuts = draw_patches(batch, least, chance) if config.patch else None
+        field, fake, label = imagine(generator, prior, sampling, batch, side, noise, chance, cuts, known, bf16)
+        told = joint(label if is_told(config) else None, cuts, device)
+        score, guessed = judged(discriminator, augment(fake, players.share, chance), told, fade, bf16)
+        caught = softplus(-score)
+        if config.top_k:
+            caught = caught.topk(math.ceil(batch * max(PASS_DECAY**players.step, FEWEST_PASS)), largest=False).values
+        loss_g = caught.mean() + config.pose_weight * (guessed - label).square().mean()
         loss_g = loss_g + config.smooth * roughness(field, generator.low, generator.high, batch, chance)
         adam_g.zero_grad()
         loss_g.backward()
+        ranks.average_gradients(generator.parameters())
         adam_g.step()
 
         players.step += 1
-        players.seen += batch
-        forget = 0.5 ** (batch / min(config.ema_images, 0.05 * players.seen + 1e-8))
+        players.seen += config.batch
+        forget = 0.5 ** (config.batch / min(config.ema_images, 0.05 * players.seen + 1e-8))
         keep(players.kept, generator, forget)
-        seconds, looked = seconds + time.monotonic() - looked, time.monotonic()
-        stopped = stop.requested
+        losses = torch.stack([loss_d.detach(), loss_g.detach()]).tolist()
+        broken = not all(math.isfinite(loss) for loss in losses)
+        seconds += time.monotonic() - looked
+        stopped, broken, seconds = ranks.agreed(stop.requested, broken, seconds)
+        looked = time.monotonic()
         bar.update(
             players.seen if config.images else min(seconds, config.seconds),
             images=players.seen,
-            d=float(loss_d.detach()),
-            g=float(loss_g.detach()),
+            rate=f"{players.seen / max(seconds, 1e-9):.0f}/s",
+            d=losses[0],
+            g=losses[1],
+            r1=steep,
             augmented=round(players.share, 3),
+            swd=swd,
         )
 
-        # Everything below looks, saves, and goes back where there is nothing left to look at.
-        if not (loss_d.isfinite() and loss_g.isfinite()):
+        # Everything below saves, looks, and goes back where there is nothing left to look at.
+        if broken:
             halved += 1
             if halved > MOST_HALVINGS:
                 raise BadInput("Training diverged again and again: lower --lr-generator and --lr-discriminator.")
@@ -250,15 +214,19 @@ def train(
             seen = players.seen
             players.restore(*good)
             # Other random numbers, or the same would happen again.
-            players.rate, players.seen = players.rate / 2, seen
-            chance.manual_seed(seed + 7919 * halved)
-        if players.seen // config.look_every > looks or stopped is not None:
-            looks = players.seen // config.look_every
-            look(players, prior, config, side, images, held, run, bar, seconds)
-            good = players.copied()
-            run.save(players.step, good[0], {"players": good[1], "seconds": seconds})
+            players.rate, players.seen, gap = players.rate / 2, seen, 0.0
+            chance.set_state(ranks.chance(seed + 7919 * halved).get_state())
+        if players.looks(config) > looks and stopped is None:
+            looks, good, others = players.looks(config), players.copied(), ranks.chances(chance)
+            if ranks.first:
+                # Saved before it is looked at: who is asked to stop meanwhile has nothing to lose.
+                run.save(players.step, good[0] | others, {"players": good[1], "seconds": seconds})
+                told_apart = {"gap": gap, "r1": steep, "push": measure.gradient(generator)}
+                swd = look(players, prior, config, side, photos, held, run, bar, seconds, told_apart)
         looked = time.monotonic()
-    run.save(players.step, players.tensors(), {"players": players.state(), "seconds": seconds})
+    others = ranks.chances(chance)
+    if ranks.first:
+        run.save(players.step, players.tensors() | others, {"players": players.state(), "seconds": seconds})
     return players, stopped, seconds
 
 
@@ -267,43 +235,64 @@ def look(
     prior: Prior,
     config: GanConfig,
     side: int,
-    images: Tensor,
-    held: Tensor,
+    photos: PhotoSet,
+    held: PhotoSet,
     run: Run,
     bar: Bar,
     seconds: float,
-) -> None:
-    """Figures into the log, a sheet into the previews, and a word where something goes wrong."""
-    chance = torch.Generator().manual_seed(0)
-    others, photos = (pictures(some[:LOOKS], side, False, chance) / 2 + 0.5 for some in (images, held))
-    found = measure.measured(players.kept, prior, config, photos, others, min(LOOKS, len(held)))
-    run.log(players.step, images=players.seen, seconds=round(seconds, 2), side=side, **found)
-    write_image(run.preview_path(f"scenes-{players.seen:08d}.png"), measure.sheet(players.kept, prior, config, side))
+    told_apart: dict[str, float],
+) -> str:
+    """Figures into the log, a sheet into the previews, and a word where something goes wrong. Returns the SWD.
+
+    told_apart: how well the discriminator does.
+    """
+    shown = measure.shown_side(config, side)
+    count = min(LOOKS[shown], len(held))
+    known = measure.true_depths(held, shown, count)
+    others, compared = (measure.first(some, shown, LOOKS[shown]) for some in (photos, held))
+    found = measure.measured(players.kept, prior, config, compared, others, count, known) | told_apart
+    run.log(players.step, images=players.seen, seconds=round(seconds, 2), side=shown, **found)
+    sheet = measure.sheet(players.kept, prior, config, shown)
+    write_image(run.preview_path(f"scenes-{players.seen:08d}.png"), sheet)
     said = f"{players.seen} photos: SWD {found['swd']:.4f} (photos {found['swd_floor']:.4f}), "
-    bar.say(said + f"relief {found['relief']:.3f}, diversity {found['diversity']:.2f}")
+    said += f"relief {found['relief']:.3f}, diversity {found['diversity']:.2f}"
+    bar.say(said + (f", depth correlation {found['depth_correlation']:.2f}" if known is not None else ""))
     if players.seen > config.noise_images:
         for complaint in measure.complaints(found):
             bar.say(f"  {complaint}")
+    return f"{found['swd']:.3f}"
+
+
+def is_told(config: GanConfig) -> bool:
+    """Whether the discriminator is told poses."""
+    return config.prior == "given"
+
+
+def joint(
+    labels: Float[Tensor, "b l"] | None, cuts: Patches | None, device: torch.device
+) -> Float[Tensor, "b g"] | None:
+    """All that the discriminator is told of pictures beside them: their poses, and where patches lie."""
+    parts = ([] if labels is None else [labels]) + ([] if cuts is None else [cuts.told().to(device)])
+    return torch.cat(parts, 1) if parts else None
+
+
+def judged(
+    discriminator: Discriminator, seen: Tensor, told: Tensor | None, fade: float, bf16: bool
+) -> tuple[Float[Tensor, "b"], Float[Tensor, "b l"]]:
+    """Scores and guessed labels, in float32 whatever the network computes in."""
+    with narrow(seen.device, bf16):
+        score, guessed = discriminator(seen, told, fade)
+    return score.float(), guessed.float()
 
 
 def steepness(
-    discriminator: Discriminator, real: Tensor, told: Tensor | None, fade: float, batch: int
+    discriminator: Discriminator, real: Tensor, told: Tensor | None, fade: float, batch: int, bf16: bool = False
 ) -> Float[Tensor, ""]:
     """The mean squared gradient of the score at real pictures."""
     real = real.detach().requires_grad_()
-    score, _ = discriminator(real, None if told is None else told[batch:], fade)
+    score, _ = judged(discriminator, real, None if told is None else told[batch:], fade, bf16)
     (gradient,) = torch.autograd.grad(score.sum(), real, create_graph=True)
     return gradient.square().sum((1, 2, 3)).mean()
-
-
-def pictures(chosen: Tensor, side: int, flips: bool, chance: torch.Generator) -> Float[Tensor, "b 3 s s"]:
-    """Photos [b, h, w, 3] in bytes as pictures in -1..1, ``side`` pixels a side, half of them mirrored if ``flips``."""
-    color = chosen.movedim(-1, 1).float() / 127.5 - 1
-    color = avg_pool2d(color, color.shape[-1] // side) if color.shape[-1] > side else color
-    if flips:
-        turned = torch.rand(len(color), generator=chance) < 0.5
-        color = torch.where(turned[:, None, None, None], color.flip(-1), color)
-    return color
 
 
 @torch.no_grad()

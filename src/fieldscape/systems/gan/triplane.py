@@ -12,6 +12,8 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn.functional import grid_sample, interpolate, leaky_relu, softplus
 
+from fieldscape.systems.gan.equalized import Convolution, Linear
+from fieldscape.systems.gan.shape import density_of
 from fieldscape.types import Field
 
 PLANES = ((0, 1), (0, 2), (1, 2))
@@ -21,34 +23,41 @@ WIDEST = 128
 
 
 class TriplaneGenerator(nn.Module):
-    """``mapping(z)`` makes a code, ``field(code)`` a field [b, ...] of the scenes of a batch."""
+    """``mapping(z)`` makes a code, ``field(code)`` a field [b, ...] of the scenes of a batch.
 
-    def __init__(self, low: Tensor, high: Tensor, latent: int, features: int, side: int, hidden: int = 32):
+    inside: of the empty room that scenes start from (see ``shape``); None: they start from even haze.
+    """
+
+    def __init__(
+        self, low: Tensor, high: Tensor, inside: Tensor | None, latent: int, features: int, side: int, hidden: int = 32
+    ):
         super().__init__()
         self.latent, self.features, self.side = latent, features, side
         self.low, self.high = nn.Buffer(low), nn.Buffer(high)
-        self.map = nn.Sequential(nn.Linear(latent, 128), nn.LeakyReLU(0.2), nn.Linear(128, 128), nn.LeakyReLU(0.2))
+        self.inside = None if inside is None else nn.Buffer(inside)
+        self.map = nn.Sequential(Linear(latent, 128), nn.LeakyReLU(0.2), Linear(128, 128), nn.LeakyReLU(0.2))
         widths = [WIDEST]
         while 4 * 2 ** len(widths) <= side:
             widths.append(max(32, WIDEST * 3 // (3 + len(widths))))
-        self.start = nn.Parameter(torch.randn(1, WIDEST, 4, 4))
+        # The code makes what the first convolution sees: from a start that all scenes share, they stay all alike.
+        self.start = Linear(128, WIDEST * 16, 1.0)
         self.blocks = nn.ModuleList(
             Block(before, after, 128) for before, after in zip([WIDEST, *widths[:-1]], widths, strict=True)
         )
-        self.planes = nn.Conv2d(widths[-1], 3 * features, 1)
-        self.hidden = nn.Linear(features, hidden)
-        self.out = nn.Linear(hidden, 4)
-        nn.init.normal_(self.planes.weight, std=1 / widths[-1] ** 0.5)
+        self.planes = Convolution(widths[-1], 3 * features, 1, 1.0)
+        self.hidden = Linear(features, hidden)
+        self.out = Linear(hidden, 4, 1.0)
         with torch.no_grad():
-            self.out.bias[3] = -1.0  # thin haze at the start: neither empty nor a wall before the camera
+            # A thin haze at the start: neither empty nor a wall before the camera.
+            self.out.bias[3] = -1.0 if inside is None else 0.0
 
     def mapping(self, z: Float[Tensor, "b d"]) -> Float[Tensor, "b w"]:
         """Codes of latents, which count by their direction alone."""
         return self.map(z * (z.square().mean(-1, keepdim=True) + 1e-8).rsqrt())
 
-    def field(self, code: Float[Tensor, "b w"]) -> Field:
+    def field(self, code: Float[Tensor, "b *l w"]) -> Field:
         """The scenes of the codes: points [b, ..., 3] to colour and density. What is looked at has no sheen."""
-        planes = self.tensors(code)
+        planes = self.tensors(code).float()  # of a trunk in bfloat16 too: what asks is float32
         batch = len(code)
 
         def ask(points: Tensor, directions: Tensor) -> tuple[Tensor, Tensor]:
@@ -57,21 +66,24 @@ class TriplaneGenerator(nn.Module):
             where = torch.stack([inside[..., axes] for axes in PLANES], 1).flatten(0, 1)[:, None]
             held = grid_sample(planes.flatten(0, 1), where, align_corners=False, padding_mode="border")
             feature = held.reshape(batch, 3, self.features, -1).sum(1).movedim(1, -1)
-            color, density = self.decode(feature)
-            return color.reshape(*points.shape[:-1], 3), density.reshape(points.shape[:-1])
+            color, thick = self.decode(feature)
+            thick = thick.reshape(points.shape[:-1])
+            density = density_of(thick, points, self.inside)
+            return color.reshape(*points.shape[:-1], 3), density
 
         return ask
 
-    def tensors(self, code: Float[Tensor, "b w"]) -> Float[Tensor, "b 3 f s s"]:
-        """The three planes of each code."""
-        x = self.start.expand(len(code), -1, -1, -1)
+    def tensors(self, code: Float[Tensor, "b *l w"]) -> Float[Tensor, "b 3 f s s"]:
+        """The three planes of each code: one for all blocks, or one for each of them."""
+        codes = [code] * len(self.blocks) if code.ndim == 2 else code.unbind(1)
+        x = self.start(codes[0]).unflatten(1, (WIDEST, 4, 4))
         for index, block in enumerate(self.blocks):
-            x = block(x if index == 0 else interpolate(x, scale_factor=2, mode="nearest"), code)
+            x = block(x if index == 0 else interpolate(x, scale_factor=2, mode="nearest"), codes[index])
         return self.planes(x).unflatten(1, (3, self.features))
 
     def decode(self, feature: Float[Tensor, "b n f"]) -> tuple[Tensor, Tensor]:
         out = self.out(softplus(self.hidden(feature)))
-        return torch.sigmoid(out[..., :3]), softplus(out[..., 3] - 1)
+        return torch.sigmoid(out[..., :3]), out[..., 3] - 1
 
 
 class Block(nn.Module):
@@ -79,9 +91,8 @@ class Block(nn.Module):
 
     def __init__(self, before: int, after: int, code: int):
         super().__init__()
-        self.convolution = nn.Conv2d(before, after, 3, padding=1)
-        self.style = nn.Linear(code, 2 * after)
-        nn.init.normal_(self.style.weight, std=0.5 / code**0.5)
+        self.convolution = Convolution(before, after)
+        self.style = Linear(code, 2 * after, 0.5)
 
     def forward(self, x: Float[Tensor, "b c s s"], code: Float[Tensor, "b w"]) -> Float[Tensor, "b d s s"]:
         scale, shift = self.style(code)[..., None, None].chunk(2, 1)

@@ -187,6 +187,10 @@ def from_corners(
         raise BadInput("the back wall's corners enclose almost nothing; move them apart")
     if box.bottom < 0.02:
         raise BadInput("the camera would stand below the floor: the back wall must reach below the horizon")
+    if box.top > -0.02 or box.left > -0.02 or box.right < 0.02:
+        raise BadInput(
+            "the camera would stand outside of the room: the point that receding edges run to must lie on the back wall"
+        )
     return box
 
 

@@ -33,6 +33,8 @@ from fieldscape.types import Camera
 from fieldscape.video import write_video
 
 SMALLEST = 64
+LONGEST_SHAPE = 3.0
+"""A longer side to a shorter one beyond this is no picture through one plain lens."""
 LONGEST = 1280
 MOST_FRAMES = 20_000
 LARGEST_SIDE = 4096
@@ -97,6 +99,12 @@ def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     if min(pixels.shape[:2]) < SMALLEST:
         tall, wide = pixels.shape[:2]
         raise BadInput(f"the photo {path} is {wide} x {tall} pixels: both sides must be at least {SMALLEST}")
+    if max(pixels.shape[:2]) > LONGEST_SHAPE * min(pixels.shape[:2]):
+        tall, wide = pixels.shape[:2]
+        raise BadInput(
+            f"the photo {path} is {wide} x {tall} pixels: a panorama or strip has no single perspective; crop it to at "
+            f"most {LONGEST_SHAPE:g} to 1"
+        )
     if pixels.shape[-1] == 4:  # what is transparent shows white paper
         share = pixels[..., 3:].astype(np.float32) / 255
         pixels = (pixels[..., :3] * share + 255 * (1 - share)).round().astype(np.uint8)
@@ -124,7 +132,7 @@ def read_corners(path: Path, photo: UInt8[np.ndarray, "h w 3"], options: PhotoOp
         vanishing = record.get("vanishing_point")
         point = None if vanishing is None else np.array(vanishing, float)
         fov = options.fov if options.fov is not None else float(record.get("fov", 60.0))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
         raise BadInput(f"{path} states no corners of a back wall: it must read {example}") from error
     fits = values.shape == (4, 2) and size.shape == (2,) and (point is None or point.shape == (2,))
     if not fits or not np.isfinite(values).all() or not (size >= 1).all() or not 10 <= fov <= 140:

@@ -6,38 +6,60 @@ Weights are read from safetensors alone, and no code that comes with a model is 
 from __future__ import annotations
 
 import importlib
-from collections.abc import Callable
+import inspect
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
+from torch import Tensor
 
 from fieldscape.errors import BadInput
 
+UNFINISHED = ("zoedepth", "depth_pro")
+"""Model types whose raw output is no depth of the photo before their processor has finished it."""
 METRIC = ("zoedepth", "glpn", "depth_pro")
 """Model types that predict metres; others do where their configuration says so, and else nearness without a scale."""
 
 
 def estimate(photo: UInt8[np.ndarray, "h w 3"], model: str) -> tuple[Float[np.ndarray, "a b"], bool]:
-    """A map of a size of the model's choice, and whether it is depth in metres (else larger is nearer).
+    """A map that covers the photo, of its size or the model's, and whether it is metres (else larger is nearer).
 
     model: a folder, or a name on the hub. Raises BadInput without ``transformers``, or without a model to load.
     """
     processor, network = _loaded(model)
     inputs = processor(images=photo, return_tensors="pt")
-    with torch.inference_mode():
-        predicted = network(**inputs).predicted_depth
     kind = getattr(network.config, "model_type", "")
+    with torch.inference_mode():
+        values = _finished(processor, network(**inputs), photo.shape[:2], kind).float().squeeze().cpu().numpy()
     metric = kind in METRIC or getattr(network.config, "depth_estimation_type", "relative") == "metric"
-    values = predicted.float().squeeze().numpy()
     if values.ndim != 2 or not np.isfinite(values).all():
         raise BadInput(f"the model {model} predicts no usable depth for this photo; choose another --depth-model")
     return values, metric
 
 
-def _loaded(model: str) -> tuple[Callable[..., Any], Any]:
+def _finished(processor: Any, output: Any, size: tuple[int, int], kind: str) -> Tensor:
+    """The predicted depth, brought to the photo's size [height, width] by the model's own processor.
+
+    What some networks give is not yet depth of the photo: ZoeDepth's covers a border that its processor has added, and
+    Depth Pro's is nearness for a lens of its own.
+    """
+    finish = getattr(processor, "post_process_depth_estimation", None)
+    if finish is None:
+        if kind in UNFINISHED:
+            raise BadInput(f"--depth auto with a model of type {kind} needs a newer transformers: pip install -U it")
+        predicted: Tensor = output.predicted_depth
+        return predicted
+    if "source_sizes" in inspect.signature(finish).parameters:
+        finished = finish(output, source_sizes=[size], target_sizes=[size])
+    else:
+        finished = finish(output, target_sizes=[size])
+    depth: Tensor = finished[0]["predicted_depth"]
+    return depth
+
+
+def _loaded(model: str) -> tuple[Any, Any]:
     try:
         transformers = importlib.import_module("transformers")
     except ImportError as error:

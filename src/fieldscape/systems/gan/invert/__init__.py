@@ -1,0 +1,1 @@
+"""One photo through a trained generator: found in what it can make, and filmed."""
