@@ -59,16 +59,23 @@ class Scene:
 
         Raises BadInput for a control that the scene does not have, or a value outside its range.
         """
-        known = {control.name: control for control in self.controls}
-        for name, value in controls.items():
-            if name not in known:
-                there = ", ".join(known) or "none"
-                raise BadInput(f"this scene has no control {name!r}; it has {there}")
-            if not known[name].low <= value <= known[name].high:
-                span = f"{known[name].low:g} to {known[name].high:g}"
-                raise BadInput(f"{name} goes from {span} in this scene, not to {value:g}")
-        values = {control.name: controls.get(control.name, control.default) for control in self.controls}
-        return self.draw(camera, values)
+        return self.draw(camera, {control.name: control.default for control in with_controls(self, controls).controls})
+
+
+def with_controls(scene: Scene, values: Mapping[str, float]) -> Scene:
+    """The same scene with other defaults of its controls.
+
+    Raises BadInput for a control that the scene does not have, or a value outside its range.
+    """
+    known = {control.name: control for control in scene.controls}
+    for name, value in values.items():
+        if name not in known:
+            there = ", ".join(known) or "none"
+            raise BadInput(f"this scene has no control {name!r}; it has {there}")
+        if not known[name].low <= value <= known[name].high:
+            span = f"{known[name].low:g} to {known[name].high:g}"
+            raise BadInput(f"{name} goes from {span} in this scene, not to {value:g}")
+    return replace(scene, controls=tuple(replace(c, default=values.get(c.name, c.default)) for c in scene.controls))
 
 
 def with_mended_poses(views: Views, scene: Scene) -> Views:

@@ -13,7 +13,7 @@ from fieldscape.commands.options import PathName, RenderOptions
 from fieldscape.errors import BadInput
 from fieldscape.images import colorize_depth, write_image
 from fieldscape.progress import Bar, progress
-from fieldscape.scenes import Scene
+from fieldscape.scenes import Scene, with_controls
 from fieldscape.systems.opening import open_scene
 from fieldscape.types import Camera
 from fieldscape.video import write_video
@@ -30,8 +30,8 @@ def render(options: RenderOptions) -> None:
         raise BadInput(f"--fps is {options.fps:g}: give a number above 0, up to 240.")
     if not 0 < options.strength <= 10:
         raise BadInput(f"--strength is {options.strength:g}: give a number above 0, up to 10.")
-    scene = open_scene(options.run, devices.pick(options.device))
-    name = options.path if options.path != "auto" else ("walk" if scene.framing.unbounded else "orbit")
+    scene = with_controls(open_scene(options.run, devices.pick(options.device)), controls_of(options.set))
+    name = options.path if options.path != "auto" else usual_path(scene)
     out = options.out or options.run / f"{name}.{'png' if name == 'still' else 'mp4'}"
     start, around = sized(scene.start, options.width), sized(scene.cameras, options.width)
     if name == "still":
@@ -41,6 +41,27 @@ def render(options: RenderOptions) -> None:
         with progress(options.frames, "rendering", options.quiet, unit="frame") as bar:
             write_video(out, film(scene, way, options.depth, bar), options.fps)
     print(f"{out}: {name}, {start.width} x {start.height}" + ("" if name == "still" else f", {options.frames} frames"))
+
+
+def controls_of(settings: tuple[str, ...]) -> dict[str, float]:
+    """``NAME=VALUE`` each. Raises BadInput for what is not of that form."""
+    values = {}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        try:
+            values[name] = float(value)
+        except ValueError as error:
+            raise BadInput(f"--set {setting}: write NAME=VALUE, with a number, such as scene=7.") from error
+    return values
+
+
+def usual_path(scene: Scene) -> PathName:
+    """The path that shows a scene best where none is asked for."""
+    if scene.framing.unbounded:
+        return "walk"
+    place = scene.start.position
+    inside = bool(((place > scene.framing.low) & (place < scene.framing.high)).all())
+    return "spiral" if inside else "orbit"
 
 
 def sized(camera: Camera, width: int | None) -> Camera:

@@ -66,6 +66,22 @@ def test_a_scene_needs_its_folder_alone_and_its_number_is_a_control(trained):
     assert bool((first.depth > 0).all())
 
 
+def test_render_sets_the_number_of_the_scene(trained, tmp_path, capsys):
+    pictures = []
+    for setting in ("scene=3", "scene=4", "scene=3"):
+        out = tmp_path / f"{len(pictures)}.png"
+        assert cli.run(["render", str(trained), "--path", "still", "--set", setting, "--out", str(out)]) == 0
+        pictures.append(np.asarray(Image.open(out)))
+    assert np.array_equal(pictures[0], pictures[2])
+    assert not np.array_equal(pictures[0], pictures[1])
+    capsys.readouterr()
+    for setting, said in (("scene", "NAME=VALUE"), ("scene=-1", "goes from 0"), ("room=3", "no control 'room'")):
+        assert cli.run(["render", str(trained), "--path", "still", "--set", setting]) == 2
+        assert said in capsys.readouterr().err
+    assert cli.run(["info", str(trained)]) == 0
+    assert "--set scene=0 (0 to 9999)" in capsys.readouterr().out
+
+
 def test_a_sheet_of_samples(trained, tmp_path):
     assert cli.run(["gan", "sample", str(trained), "--out", str(tmp_path / "some.png"), "--count", "3"]) == 0
     assert Image.open(tmp_path / "some.png").size[0] > 3 * 96

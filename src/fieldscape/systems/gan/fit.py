@@ -27,9 +27,10 @@ from fieldscape.systems.gan.features import Network, read_features
 from fieldscape.systems.gan.generators import Generator
 from fieldscape.systems.gan.limits import within_limits
 from fieldscape.systems.gan.options import SampleOptions, TrainOptions
+from fieldscape.systems.gan.players import begin, prior_of
 from fieldscape.systems.gan.poses import GivenPoses
 from fieldscape.systems.gan.ranks import Ranks, joined
-from fieldscape.systems.gan.train import prior_of, train
+from fieldscape.systems.gan.train import train
 
 HELD = 512
 """At most so many photos, a tenth of all, are kept from training to compare with: the last by name."""
@@ -173,12 +174,15 @@ def report(
     photos, others = (measure.first(some, config.size, count) for some in (held, learned))
     known = measure.true_depths(held, config.size, count)
     found = measure.measured(generator, prior, config, photos, others, count, known)
+    untrained = begin(config, prior, seed).kept
+    found["swd_start"] = measure.measured(untrained, prior, config, photos, others, count)["swd"]
     if network is not None:
         found |= measure.through_features(network, generator, prior, config, learned)
     write_image(run.path / "sheet.png", measure.sheet(generator, prior, config, config.size))
     run.report(**found, images=seen, train_seconds=round(seconds, 2), seed=seed, peak_memory_mb=peak_memory_mb())
     print(f"{seen} photos looked at in {seconds:.0f} s ({seen / max(seconds, 1e-9):.0f} a second)")
-    print(f"SWD {found['swd']:.4f} against {count} photos held back (other photos: {found['swd_floor']:.4f})")
+    beside = f"untrained: {found['swd_start']:.4f}, other photos: {found['swd_floor']:.4f}"
+    print(f"SWD {found['swd']:.4f} against {count} photos held back ({beside})")
     print(f"diversity {found['diversity']:.2f}  relief {found['relief']:.3f}  reprojection {found['reprojection']:.2f}")
     if "depth_correlation" in found:
         print(f"depth correlation {found['depth_correlation']:.2f} (mean of scenes with the mean of the depth maps)")

@@ -145,16 +145,17 @@ def train(
             for group in adam.param_groups:
                 group["lr"] = rate * players.rate
 
-        # The discriminator: which of these are photos, and from where were the others taken?
+        # Photos, and pictures of new scenes: the same ones teach both players.
         chosen = torch.randint(len(photos), (batch,), generator=chance)
         cuts = draw_patches(2 * batch, least, chance) if config.patch else None
         real, known = source.real(chosen, side, None if cuts is None else cuts.part(batch, 2 * batch), chance)
-        with torch.no_grad():
-            ours = None if cuts is None else cuts.part(0, batch)
-            _, fake, label = imagine(generator, prior, sampling, batch, side, noise, chance, ours, known, bf16)
+        ours = None if cuts is None else cuts.part(0, batch)
+        field, fake, label = imagine(generator, prior, sampling, batch, side, noise, chance, ours, known, bf16)
         labels = torch.cat([label, given.label(chosen).to(label)]) if is_told(config) and given is not None else None
         told = joint(labels, cuts, device)
-        both = augment(torch.cat([fake, real]), players.share, chance)
+
+        # The discriminator: which of these are photos, and from where were the others taken?
+        both = augment(torch.cat([fake.detach(), real]), players.share, chance)
         score, guessed = judged(discriminator, both, told, fade, bf16)
         fake_score, real_score = score.chunk(2)
         loss_d = softplus(fake_score).mean() + softplus(-real_score).mean()
@@ -171,9 +172,7 @@ def train(
         gap += GAP_RATE * (apart - gap)
 
         # The generator: pictures that pass for photos, of scenes in which density varies smoothly.
-        cuts = draw_patches(batch, least, chance) if config.patch else None
-        field, fake, label = imagine(generator, prior, sampling, batch, side, noise, chance, cuts, known, bf16)
-        told = joint(label if is_told(config) else None, cuts, device)
+        told = None if told is None else told[:batch]
         score, guessed = judged(discriminator, augment(fake, players.share, chance), told, fade, bf16)
         caught = softplus(-score)
         if config.top_k:
