@@ -6,14 +6,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parents[1]
 
 SMALLER = {
+    "make rooms --photos": ["--photos", "20", "--size", "32"],
     "make rooms": ["--views", "8", "--held-out", "2", "--width", "32", "--height", "24"],
     "make cars": ["--objects", "1", "--views", "2", "--size", "32"],
     "nerf fit": ["--iters", "15", "--n-rand", "128"],
+    "gan train": ["--images", "32", "--size", "16", "--look-every", "16"],
+    "gan invert rooms": ["--frames", "2", "--width", "32", "--no-tune"],
+    "gan invert": ["--frames", "2"],
     "render": ["--frames", "2"],
 }
 
@@ -34,6 +40,8 @@ def test_the_commands_are_found() -> None:
 def test_every_command_runs(tmp_path) -> None:
     make = [sys.executable, "-m", "fieldscape", "make", "rooms", "--out", "photos", *SMALLER["make rooms"]]
     subprocess.run(make, cwd=tmp_path, check=True, capture_output=True, timeout=120)
+    shades = np.random.default_rng(0).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    Image.fromarray(shades).resize((96, 72), Image.Resampling.BICUBIC).save(tmp_path / "photo.jpg")
     for line in commands((ROOT / "README.md").read_text()):
         if not line.startswith("fieldscape "):
             continue
