@@ -50,6 +50,11 @@ COMMANDS = {
         "fieldscape.systems.gan.invert.make:invert",
         "one photo -> a scene and a fly-through, by a trained generator or without training",
     ),
+    "slots fit": Command(
+        "fieldscape.systems.slots.options:SlotsFitOptions",
+        "fieldscape.systems.slots.fit:fit",
+        "one depth map -> its objects: pose, size, shape; without a network",
+    ),
     "eval": Command(
         "fieldscape.commands.options:EvalOptions",
         "fieldscape.commands.evaluate:evaluate_run",

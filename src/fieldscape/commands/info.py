@@ -6,11 +6,16 @@ from pathlib import Path
 
 from fieldscape import data
 from fieldscape.commands.options import InfoOptions
+from fieldscape.data.findings import Finding
 from fieldscape.data.options import ReadOptions
 from fieldscape.errors import BadInput
 from fieldscape.files import read_json
 from fieldscape.images import write_image
 from fieldscape.runs import Run
+from fieldscape.systems.opening import open_scene
+
+TRAINED_BY = {"gan": "gan train"}
+"""The commands that go on with a run, where they are not called fit."""
 
 
 def info(options: InfoOptions) -> None:
@@ -19,6 +24,8 @@ def info(options: InfoOptions) -> None:
         raise BadInput(f"There is no folder or file {options.path}.")
     if (options.path / "run.json").exists():
         _run(Run.open(options.path))
+    elif _is_depth(options):
+        _depth(options)
     else:
         _data(options)
 
@@ -26,7 +33,8 @@ def info(options: InfoOptions) -> None:
 def _run(run: Run) -> None:
     record = run.record
     print(f"{run.path}: a run of {record['system']}, made {record.get('created', 'at an unknown time')}")
-    print(f"data: {record['data'].get('path')} ({record['data'].get('views')} views; {record['data'].get('split')})")
+    known = {name: value for name, value in record["data"].items() if name not in ("path", "fingerprint")}
+    print(f"data: {record['data'].get('path')} ({'; '.join(f'{name} {value}' for name, value in known.items())})")
     print(f"device: {record['device']}  seed: {record['seed']}")
     for part, options in record["config"].items():
         if isinstance(options, dict):
@@ -42,11 +50,37 @@ def _run(run: Run) -> None:
     if report.exists():
         print("report: " + "  ".join(f"{name} {value}" for name, value in read_json(report).items()))
     else:
-        print(
-            f"not finished: no report.json. To go on: fieldscape {record['system']} fit DATA --out {run.path} --resume"
-        )
+        again = TRAINED_BY.get(record["system"], f"{record['system']} fit")
+        print(f"not finished: no report.json. To go on: fieldscape {again} DATA --out {run.path} --resume")
     there = (run.path / "scene.json").exists()
     print(f"scene: {'yes; fieldscape render ' + str(run.path) if there else 'none yet'}")
+    for control in open_scene(run.path).controls if there else ():
+        print(f"  --set {control.name}={control.default:g} ({control.low:g} to {control.high:g}): {control.meaning}")
+
+
+def _is_depth(options: InfoOptions) -> bool:
+    if options.layout != "auto" or options.intrinsics is not None or options.depth_scale is not None:
+        return True
+    from fieldscape.data.depth.opening import recognise
+
+    return recognise(options.path) is not None
+
+
+def _depth(options: InfoOptions) -> None:
+    from fieldscape.data.depth.opening import open_depth
+    from fieldscape.data.depth.summary import check, describe
+
+    frames = open_depth(options.path, options.layout, options.intrinsics, options.depth_scale)
+    for line in describe(frames):
+        print(line)
+    for finding in check(frames):
+        print(said(finding))
+
+
+def said(finding: Finding) -> str:
+    """A finding as a line, marked in its first column."""
+    mark = {"ok": "ok", "unknown": "unknown", "warning": "WARNING"}[finding.level]
+    return f"{mark:8}{finding.what}: {finding.evidence}" + (f" -> {finding.advice}" if finding.advice else "")
 
 
 def _data(options: InfoOptions) -> None:
@@ -59,8 +93,7 @@ def _data(options: InfoOptions) -> None:
     for line in data.describe(views):
         print(line)
     for finding in check_poses(views):
-        mark = {"ok": "ok", "unknown": "unknown", "warning": "WARNING"}[finding.level]
-        print(f"{mark:8}{finding.what}: {finding.evidence}" + (f" -> {finding.advice}" if finding.advice else ""))
+        print(said(finding))
     out = options.out or Path(f"{name}-cameras.png")
     write_image(out, draw_layout(views))
     print(f"cameras drawn in {out}")

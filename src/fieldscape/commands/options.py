@@ -8,6 +8,8 @@ from typing import Literal
 
 import tyro
 
+from fieldscape.data.depth.options import Layout
+
 PathName = Literal["auto", "orbit", "turntable", "spiral", "dolly", "zoom", "interpolate", "walk", "still"]
 
 
@@ -39,7 +41,8 @@ class RenderOptions:
     """The run folder."""
 
     path: PathName = "auto"
-    """The camera's way. auto: a walk through a room, an orbit around an object. still: one picture from the start."""
+    """The camera's way. auto: a walk through a room of many photos, a spiral before a scene that the camera stands in,
+    an orbit around an object. still: one picture from the start."""
 
     out: Path | None = None
     """The file: .mp4, .gif, or for a still .png or .jpg. Default: RUN/PATH.mp4."""
@@ -59,6 +62,9 @@ class RenderOptions:
     strength: float = 1.0
     """How far a spiral, dolly or zoom goes: 1 is gentle, 2 is twice as far."""
 
+    set: tuple[str, ...] = ()
+    """Controls of the scene, NAME=VALUE, such as scene=7 for a generator; fieldscape info RUN names them."""
+
     device: str = "auto"
     """auto, cpu, cuda, cuda:1, mps."""
 
@@ -71,7 +77,7 @@ class InfoOptions:
     """Say what a run or a data set is. For data, check the poses and draw the layout of the cameras."""
 
     path: tyro.conf.Positional[Path]
-    """A run folder, or data as `nerf fit` takes it."""
+    """A run folder, data as `nerf fit` takes it, or depth maps."""
 
     out: Path | None = None
     """Where the picture of the cameras goes. Default: NAME-cameras.png here."""
@@ -81,6 +87,15 @@ class InfoOptions:
 
     downscale: float = 1.0
     """As for `nerf fit`."""
+
+    layout: Layout = "auto"
+    """Of depth maps. plain: a folder of 16-bit PNGs, which needs --intrinsics and --depth-scale."""
+
+    intrinsics: tuple[float, float, float, float] | None = None
+    """Of depth maps that come without: fx fy cx cy in pixels, the centre of the first pixel being 0 0."""
+
+    depth_scale: float | None = None
+    """Of plain depth maps: units in a metre, 1000 for millimetres."""
 
 
 @dataclass(frozen=True)

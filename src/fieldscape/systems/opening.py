@@ -32,4 +32,8 @@ def open_scene(folder: Path | str, device: torch.device | str = "cpu") -> Scene:
         from fieldscape.systems.gan.invert import scene as inverted_scene
 
         return inverted_scene.rebuild(files, torch.device(device))
+    if files.system == "slots" and files.details.get("kind") == "objects":
+        from fieldscape.systems.slots import scene as objects_scene
+
+        return objects_scene.rebuild(files, torch.device(device))
     raise BadInput(f"{folder} holds a scene of the system {files.system!r}, which this version does not have: upgrade.")
