@@ -49,6 +49,8 @@ def _run(run: Run) -> None:
     report = run.path / "report.json"
     if report.exists():
         print("report: " + "  ".join(f"{name} {value}" for name, value in read_json(report).items()))
+    elif record["system"] == "gan" and "gan" not in record["config"]:
+        print("not finished: no report.json. One photo's scene is not gone on with: run fieldscape gan invert again")
     else:
         again = TRAINED_BY.get(record["system"], f"{record['system']} fit")
         print(f"not finished: no report.json. To go on: fieldscape {again} DATA --out {run.path} --resume")

@@ -78,8 +78,12 @@ def read_photo_set(
     Raises BadInput: nothing there, fewer than 16 photos that can be used, all of one colour, or all the same.
     """
     path = Path(path)
+    if most is not None and most < FEWEST:
+        raise BadInput(f"--most is {most}: a generator needs at least {FEWEST} photos, and better 1,000.")
     with _source(path) as (names, load):
         chosen = _subset(names, most)
+        if depth is not None:
+            _require_names(chosen, path)
         if len(chosen) < FEWEST:
             raise BadInput(f"{path} holds {len(chosen)} photos; a generator needs at least {FEWEST}, and better 1,000.")
         store = _store(len(chosen), size, path)
@@ -129,6 +133,18 @@ def _middle(picture: Tensor) -> Tensor:
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     return picture[top : top + side, left : left + side].contiguous()
+
+
+def _require_names(names: Sequence[str], path: Path) -> None:
+    """Raises BadInput where two photos would have the same depth map."""
+    known = dict[str, str]()
+    for name in names:
+        other = known.setdefault(PurePosixPath(name).stem, name)
+        if other != name:
+            raise BadInput(
+                f"{path} holds {other} and {name}, which would share a depth map: rename photos so that none has "
+                "another's name."
+            )
 
 
 def _depth_of(folder: Path, name: str, shape: Sequence[int], size: int, unit: float) -> Tensor:

@@ -10,7 +10,7 @@ from PIL import Image
 
 from fieldscape import cli
 from fieldscape.runs import Run
-from fieldscape.systems.gan import train
+from fieldscape.systems.gan import fit, train
 from fieldscape.systems.gan.config import GanConfig
 from fieldscape.systems.gan.measure import complaints, latents
 from fieldscape.systems.gan.train import begin, prior_of
@@ -95,7 +95,13 @@ def test_a_sheet_of_samples(trained, tmp_path):
         (("--fov", "80", "40"), "the least first"),
         (("--yaw", "0", "--shift", "0"), "any depth would fit"),
         (("--prior", "given"), "--poses"),
-        (("--most", "4"), "holds 4 photos"),
+        (("--most", "4"), "--most is 4"),
+        (("--most", "-4"), "--most is -4"),
+        (("--smooth", "-1"), "--smooth is -1"),
+        (("--poses", "none.json"), "--prior given: add it"),
+        (("--fov", "50", "60", "--prior", "given", "--poses", "none.json"), "--fov"),
+        (("--prior", "object", "--shift", "0.1"), "--shift"),
+        (("--preset", "8x256"), "--generator siren: add it"),
         (("--r1", "-1"), "--r1 is -1"),
     ],
 )
@@ -103,6 +109,22 @@ def test_nonsense_is_refused(photos, tmp_path, capsys, flags, said):
     out = tmp_path / "run"
     assert cli.run(["gan", "train", str(photos), "--out", str(out), "--size", "16", "--quiet", *flags]) == 2
     assert said in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_the_options_it_was_made_with_or_not_at_all(photos, trained, capsys):
+    command = ["gan", "train", str(photos), "--out", str(trained), *QUICK, "--resume"]
+    for flags, said in (
+        (("--batch", "8"), "made with --batch 4, not 8"),
+        (("--seed", "3"), "--seed 0, not 3"),
+        (("--flips",), "--flips False, not True"),
+    ):
+        assert cli.run([*command, *flags]) == 2
+        assert said in capsys.readouterr().err
+    assert cli.run(command) == 0
+
+
+def test_the_fewest_photos_leave_two_to_compare_with():
+    assert [fit.held_back(None, count) for count in (16, 19, 30, 10_000)] == [2, 2, 3, fit.HELD]
 
 
 def test_other_photos_are_not_what_a_run_was_made_from(trained, tmp_path, capsys):
@@ -132,7 +154,7 @@ def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(photos, tmp_
 
     def sometimes_broken(*arguments):
         calls.append(1)
-        return steep(*arguments) * (float("nan") if len(calls) == 2 else 1.0)
+        return steep(*arguments) * (float("nan") if len(calls) in (1, 2) else 1.0)
 
     monkeypatch.setattr(train, "steepness", sometimes_broken)
     out = tmp_path / "run"
@@ -141,7 +163,7 @@ def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(photos, tmp_
     tensors = safetensors.torch.load_file(out / "scene.safetensors")
     assert all(bool(tensor.isfinite().all()) for tensor in tensors.values() if tensor.is_floating_point())
     assert json.loads((out / "report.json").read_text())["images"] == 48
-    assert Run.open(out).latest().state["players"]["rate"] == 0.5
+    assert Run.open(out).latest().state["players"]["rate"] == 0.25  # from the same good state twice
 
 
 def test_complaints_name_what_figures_show():

@@ -86,6 +86,20 @@ def test_fakes_have_the_holes_of_the_photos(photos):
     assert any(float(p.grad.abs().sum()) > 0 for p in players.generator.parameters() if p.grad is not None)
 
 
+def test_rays_that_nothing_stops_are_told_to_be_far():
+    """Noise on thin density leaves some rays without any: without depth there, its logarithm would be infinite."""
+    config = GanConfig(size=16, prior="object", near=0.7, far=1.3)
+    prior, chance = prior_of(config, None), torch.Generator().manual_seed(0)
+    players = begin(config, prior, 0)
+    known = torch.ones(4, 1, 16, 16, dtype=torch.bool)
+    where = Sampling(0.7, 1.3, 3, walled=False)
+    _, fake, _ = train.imagine(players.generator, prior, where, 4, 16, 5.0, chance, None, known)
+    assert bool(fake.isfinite().all())
+    assert float(fake[:, 3:].min()) < -0.1
+    fake[:, 3].sum().backward()
+    assert all(bool(p.grad.isfinite().all()) for p in players.generator.parameters() if p.grad is not None)
+
+
 def test_patches_of_larger_pictures_train_and_open(photos, tmp_path):
     trained(photos, tmp_path / "run", "--size", "32", "--patch", "16", "--top-k")
     run = Run.open(tmp_path / "run")

@@ -13,17 +13,18 @@ from PIL import Image
 from fieldscape import cameras, cli
 from fieldscape.errors import BadInput
 from fieldscape.images import write_image
+from fieldscape.systems.gan import figures
 from fieldscape.systems.gan import scene as gan_scene
 from fieldscape.systems.gan.config import GanConfig
 from fieldscape.systems.gan.invert import film, fit, make
 from fieldscape.systems.gan.invert.codes import code_space
 from fieldscape.systems.gan.invert.config import InvertConfig
-from fieldscape.systems.gan.invert.scene import drawing
 from fieldscape.systems.gan.invert.search import search
 from fieldscape.systems.gan.invert.stances import stances_of
 from fieldscape.systems.gan.measure import sampling, view
 from fieldscape.systems.gan.players import begin, prior_of
 from fieldscape.systems.gan.poses import GivenPoses, OrbitPrior, RoomPrior
+from fieldscape.systems.gan.scene import drawing
 from fieldscape.systems.opening import open_scene
 from fieldscape.types import Camera
 from fieldscape.video import read_video
@@ -111,6 +112,17 @@ def test_the_search_finds_the_side_a_known_scene_was_seen_from(made):
     assert float(guesses.offsets[0].abs().max()) < 1e-3
 
 
+def test_an_object_is_looked_for_from_all_around():
+    """The middles of thirds: of half a turn to each side, the ends would be one and the same view."""
+    config = GanConfig(size=16, prior="object", yaw=180.0, pitch=30.0)
+    stances = stances_of(prior_of(config, None), config)
+    numbers, base = stances.grid()
+    place = stances.camera(numbers, base, 16).position
+    apart = torch.cdist(place, place).fill_diagonal_(torch.inf)
+    assert float(apart.min()) > 0.3
+    torch.testing.assert_close(place[numbers[:, 1] == 0].sum(0), torch.zeros(3), atol=1e-5, rtol=0)
+
+
 def test_an_anchor_keeps_the_shape_while_the_photo_is_met(made):
     """A photo of stripes, which the generator never makes: with nothing to hold it, density would paint them."""
     generator, prior, config = made
@@ -135,16 +147,16 @@ def test_a_photo_is_carried_to_another_view_as_depth_says():
     photo = torch.rand(1, 3, 16, 16, generator=torch.Generator().manual_seed(0))
     camera = Camera(torch.eye(4)[None], torch.full((1, 2), 16.0), torch.full((1, 2), 8.0), 16, 16)
     wall = cameras.ray_depth(camera[0], torch.full((16, 16), 2.0))[None, None]
-    same, known = fit.carried(photo, wall, camera, wall, camera)
+    same, known = figures.carried(photo, wall, camera, wall, camera)
     torch.testing.assert_close(same, photo, atol=1e-5, rtol=0)
     assert bool((known == 1).all())
     pose = torch.eye(4)[None].clone()
     pose[0, 0, 3] = 0.25
-    there, known = fit.carried(photo, wall, camera, wall, dataclasses.replace(camera, pose=pose))
+    there, known = figures.carried(photo, wall, camera, wall, dataclasses.replace(camera, pose=pose))
     torch.testing.assert_close(there[..., :14], photo[..., 2:], atol=1e-4, rtol=0)
     assert bool((known[..., :14] == 1).all())
     assert bool((known[..., 14:] == 0).all())  # beyond the photo's edge
-    behind = fit.carried(photo, wall, camera, 1.5 * wall, camera)[1]
+    behind = figures.carried(photo, wall, camera, 1.5 * wall, camera)[1]
     assert bool((behind == 0).all())  # hidden by what the photo shows
 
 

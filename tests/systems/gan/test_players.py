@@ -10,7 +10,7 @@ from fieldscape.systems.gan.augment import MOST, adapted, augment, moved
 from fieldscape.systems.gan.discriminator import Discriminator, differences, with_places
 from fieldscape.systems.gan.picture import Sampling, as_pictures, draw
 from fieldscape.systems.gan.poses import RoomPrior
-from fieldscape.systems.gan.sources import pictures
+from fieldscape.systems.gan.sources import as_floats, smaller
 from fieldscape.systems.gan.train import keep, roughness, stage
 
 
@@ -97,6 +97,9 @@ def test_stages_go_from_coarse_to_fine():
     sides = [stage(64, p)[0] for p in (0.0, 0.049, 0.05, 0.39, 0.4, 0.99)]
     assert sides == [16, 16, 32, 32, 64, 64]
     assert stage(64, 0.05)[1] == 0
+    # Made ten times as long after its end, a training does not begin with coarse pictures again.
+    assert stage(32, 0.1) == (16, 1.0)
+    assert stage(32, 0.1, 0, 32) == stage(64, 0.01, 32, 32) == (32, 1.0)
     assert stage(64, 0.05 + 0.05 * 0.35)[1] == pytest.approx(0.5)
 
 
@@ -104,7 +107,7 @@ def test_photos_become_pictures_by_area():
     photo = torch.zeros(1, 32, 32, 3, dtype=torch.uint8)
     photo[:, :, 16:] = 255
     photo[:, :16, :16] = 128
-    seen = pictures(photo, 16, False, torch.Generator())
+    seen = smaller(as_floats(photo), 16)
     assert seen.shape == (1, 3, 16, 16)
     assert float(seen[0, 0, 0, 0]) == pytest.approx(128 / 127.5 - 1, abs=1e-6)
     assert seen[0, 0, 0, 15] == 1

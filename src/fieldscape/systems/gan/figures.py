@@ -113,24 +113,40 @@ def reprojection(
 ) -> Reprojection:
     """What depth says of how one view becomes another, against what is seen there.
 
-    A pixel counts where its point lies in the other picture and no more than ``tolerance`` (a share of its distance)
-    behind what that picture shows there: else it is hidden.
+    Only pixels count whose points the other picture shows too, as ``carried`` tells.
+    """
+    there, seen = carried(other_color, other_depth, other, depth, camera, tolerance)
+    error = (there - color).abs().mean(1, keepdim=True)
+    plain = (other_color - color).abs().mean(1, keepdim=True)
+    count = seen.sum().clamp(min=1)
+    return Reprojection(float((error * seen).sum() / count), float((plain * seen).sum() / count), float(seen.mean()))
+
+
+def carried(
+    color: Float[Tensor, "b 3 s s"],
+    depth: Float[Tensor, "b 1 s s"],
+    camera: Camera,
+    other_depth: Float[Tensor, "b 1 s s"],
+    other: Camera,
+    tolerance: float = 0.1,
+) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 1 s s"]]:
+    """What ``other`` would see of a picture: its colours where depth says that both show the same, and 1 there, else 0.
+
+    depth: along the rays of ``camera``, which took the picture.  other_depth: along those of ``other``.  A point counts
+    that the picture's borders hold and that lies no more than ``tolerance`` (a share of its distance) behind what the
+    picture shows there: else it is hidden.
     """
     size = color.shape[-1]
-    rays = batch_rays(camera, pixel_centers(size, size))
-    points = rays.origins + depth.flatten(2).movedim(1, -1) * rays.directions
-    pixels, ahead = project(other.map(lambda tensor: tensor[:, None]), points)
+    rays = batch_rays(other, pixel_centers(size, size))
+    points = rays.origins + other_depth.flatten(2).movedim(1, -1) * rays.directions
+    pixels, ahead = project(camera.map(lambda tensor: tensor[:, None]), points)
     where = (pixels / size * 2 - 1)[:, None]
-    there = grid_sample(torch.cat([other_color, other_depth], 1), where, align_corners=False)[:, :, 0]
-    distance = (points - other.position[:, None]).norm(dim=-1)
+    # Half a pixel from the border there is no next pixel to mix with: the last one goes on.
+    found = grid_sample(torch.cat([color, depth], 1), where, align_corners=False, padding_mode="border")[:, :, 0]
+    distance = (points - camera.position[:, None]).norm(dim=-1)
     inside = (ahead > 0) & (pixels > 0).all(-1) & (pixels < size).all(-1)
-    seen = inside & (distance < there[:, 3] * (1 + tolerance))
-    error = (there[:, :3] - color.flatten(2)).abs().mean(1)
-    plain = (other_color - color).flatten(2).abs().mean(1)
-    count = seen.sum().clamp(min=1)
-    return Reprojection(
-        float((error * seen).sum() / count), float((plain * seen).sum() / count), float(seen.float().mean())
-    )
+    known = inside & (distance < found[:, 3] * (1 + tolerance))
+    return found[:, :3].unflatten(-1, (size, size)), known[:, None].float().unflatten(-1, (size, size))
 
 
 def correlation(one: Float[Tensor, "*b"], other: Float[Tensor, "*b"]) -> float:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 from fieldscape import devices
@@ -51,7 +53,7 @@ class Plan:
 def held_back(asked: int | None, photos: int) -> int:
     """How many photos are kept from training. Raises BadInput if too few would be left on either side."""
     if asked is None:
-        return min(HELD, photos // 10)
+        return min(HELD, max(2, photos // 10))
     if not 2 <= asked <= photos // 2:
         raise BadInput(f"--held is {asked}: give 2 to {photos // 2}, half of the photos.")
     return asked
@@ -98,7 +100,8 @@ def work(options: TrainOptions, ranks: Ranks) -> None:
     scene.write(run.path, players.kept, config, prior_of(config, given))
     if stopped is not None:
         print(f"Stopped after {players.seen} photos ({stopped}); saved in {run.path}. To go on:")
-        print(f"  fieldscape gan train {options.photos} --out {run.path} --resume")
+        end = "".join(f" --{name} {value:.12g}" for name, value in longer(options).items()) if options.resume else ""
+        print(f"  fieldscape gan train {options.photos} --out {run.path} --resume{end}")
         return
     with within_limits(config, ranks.device, run.path):
         report(run, players.kept, config, given, learned, compared, network, players.seen, seconds, seed)
@@ -108,6 +111,7 @@ def planned(options: TrainOptions) -> tuple[Plan, int, Run | None]:
     """What to do, the seed, and the run to go on with. Raises BadInput where --resume has nothing to go on with."""
     if not options.resume:
         names = {f.name for f in dataclasses.fields(GanConfig)} & {f.name for f in dataclasses.fields(TrainOptions)}
+        require_used(options)
         # --features names a network to measure with; the config's are the channels of a plane.
         named = {name: getattr(options, name) for name in names - {"features"}}
         kind = options.preset if options.generator == "siren" else options.generator
@@ -124,9 +128,14 @@ def planned(options: TrainOptions) -> tuple[Plan, int, Run | None]:
     run = Run.open(options.out)
     if run.record["system"] != "gan":
         raise BadInput(f"{options.out} is a run of the system {run.record['system']!r}, not of gan.")
-    plan = run.config(Plan)
-    longer = {n: getattr(options, n) for n in ("seconds", "images") if getattr(options, n) != getattr(TrainOptions, n)}
-    return dataclasses.replace(plan, gan=dataclasses.replace(plan.gan, **longer)), int(run.record["seed"]), run
+    plan, seed = run.config(Plan), int(run.record["seed"])
+    require_same(options, plan, seed)
+    return dataclasses.replace(plan, gan=dataclasses.replace(plan.gan, **longer(options))), seed, run
+
+
+def longer(options: TrainOptions) -> dict[str, Any]:
+    """The new end of a training, where one was given."""
+    return {n: getattr(options, n) for n in ("seconds", "images") if getattr(options, n) != getattr(TrainOptions, n)}
 
 
 def opened(
@@ -136,14 +145,17 @@ def opened(
 
     Raises BadInput: the folder is in use, or the photos are not those that the run was made from.
     """
-    digest = hashlib.sha256(photos.images.tobytes())
+    # Not ``tobytes``: photos that do not fit into memory lie in a file, and a copy of them would fit no better.
+    digest = hashlib.sha256(photos.images.reshape(-1).data)
     if photos.depths is not None:
-        digest.update(photos.depths.tobytes())
+        digest.update(photos.depths.reshape(-1).view(np.uint8).data)
     if run is not None:
         if digest.hexdigest() != run.record["data"].get("fingerprint"):
             raise BadInput(f"{options.photos} is not what {run.path} was made from ({run.record['data'].get('path')}).")
         checkpoint = run.latest()
         if checkpoint is not None and ranks.first:
+            for note in checkpoint.notes:
+                print(f"fieldscape: {note}", file=sys.stderr)  # damage is told even to those who asked for quiet
             run.truncate_log(checkpoint.step)
         return run, checkpoint
     out = options.out or fresh_path(Path("runs") / f"{options.photos.resolve().stem}-gan")
@@ -196,11 +208,49 @@ def report(
 def sample(options: SampleOptions) -> None:
     """Draw scenes of a run on one sheet. Raises BadInput for a run without a generator, or numbers out of range."""
     if not 1 <= options.count <= 64 or not 0 <= options.first <= scene.SCENES - options.count:
-        raise BadInput(f"Give --count 1 to 64 and --first 0 to {scene.SCENES - 64}.")
+        raise BadInput(f"Give --count 1 to 64, and --first 0 to {scene.SCENES} less --count.")
     generator, config, prior = scene.read_run(options.run)
     out = options.out or options.run / "samples.png"
     write_image(out, measure.sheet(generator, prior, config, config.size, options.count, options.first))
     print(f"{options.count} scenes in {out}")
+
+
+def require_used(options: TrainOptions) -> None:
+    """Raises BadInput where an option was given that another one makes meaningless."""
+    given = options.prior == "given"
+    for meaningless, said in (
+        (options.poses is not None and not given, "--poses are used with --prior given: add it, or leave --poses out."),
+        (options.fov is not None and given, "--fov is what the poses tell with --prior given: leave it out."),
+        (
+            bool(options.shift) and options.prior == "object",
+            "--shift is not for --prior object, which looks at a middle: leave it out.",
+        ),
+        (
+            options.preset != TrainOptions.preset and options.generator != "siren",
+            "--preset is of --generator siren: add it, or leave --preset out.",
+        ),
+    ):
+        if meaningless:
+            raise BadInput(said)
+
+
+def require_same(options: TrainOptions, plan: Plan, seed: int) -> None:
+    """Raises BadInput where a run that goes on is asked for something else than it was made with."""
+    made: dict[str, Any] = {**dataclasses.asdict(plan.gan), **dataclasses.asdict(plan), "seed": seed}
+    for name in made.keys() & {field.name for field in dataclasses.fields(TrainOptions)} - {
+        "features",
+        "seconds",
+        "images",
+    }:
+        asked, had = getattr(options, name), made[name]
+        if asked == getattr(TrainOptions, name) or asked == had:
+            continue
+        if isinstance(asked, Path) and isinstance(had, Path) and asked.resolve() == had.resolve():
+            continue
+        raise BadInput(
+            f"The run was made with --{name.replace('_', '-')} {had}, not {asked}: only --seconds and --images can "
+            "change when resuming."
+        )
 
 
 def require_sane(config: GanConfig) -> None:
@@ -208,6 +258,7 @@ def require_sane(config: GanConfig) -> None:
     for name, low, high in (
         ("batch", 4, 1024), ("latent", 1, 4096), ("features", 1, 256), ("yaw", 0, 180), ("pitch", 0, 60),
         ("shift", 0, 10), ("near", 1e-3, 100), ("far", 1e-3, 1000), ("r1", 0, 1000),
+        ("pose_weight", 0, 1000), ("smooth", 0, 1000),
         ("seconds", 0, 1e9), ("images", 0, 1e12), ("lr_generator", 0, 1), ("lr_discriminator", 0, 1),
         ("look_every", 1, 1e12),
     ):  # fmt: skip

@@ -43,7 +43,7 @@ class TrainOptions:
 
     depths: Path | None = None
     """A folder with a depth map for each photo, NAME.png (16 bits) or NAME.npy: to measure with, and for --depth-aware.
-    Any depth network's will do: scale does not count."""
+    Any network's of depth (larger is farther) will do: scale does not count."""
 
     depth_unit: float = 0.001
     """What 1 means in a depth map that is a PNG, in metres. A .npy holds metres."""

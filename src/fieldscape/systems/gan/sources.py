@@ -70,11 +70,3 @@ def turned(pictures: Float[Tensor, "b c h w"], chance: torch.Generator) -> Float
     """Half of the pictures, mirrored."""
     chosen = (torch.rand(len(pictures), generator=chance) < 0.5).to(pictures.device)
     return torch.where(chosen[:, None, None, None], pictures.flip(-1), pictures)
-
-
-def pictures(
-    chosen: UInt8[Tensor, "b h w 3"], side: int, flips: bool, chance: torch.Generator
-) -> Float[Tensor, "b 3 s s"]:
-    """Photos [b, h, w, 3] in bytes as pictures in -1..1, ``side`` pixels a side, half of them mirrored if ``flips``."""
-    color = smaller(as_floats(chosen), side)
-    return turned(color, chance) if flips else color

@@ -47,10 +47,11 @@ GAP_RATE = 0.02
 ALONE = Ranks()
 
 
-def stage(size: int, progress: float, patch: int = 0) -> tuple[int, float]:
+def stage(size: int, progress: float, patch: int = 0, reached: int = 0) -> tuple[int, float]:
     """The side of the pictures at a share of the training, and how far its finest block has grown in.
 
-    patch: pixels a side of patches, which none is finer than; 0: whole pictures.
+    patch: pixels a side of patches, which none is finer than; 0: whole pictures.  reached: a side that was learned from
+    already; coarser ones are over, also where a training is made longer.
 
     >>> stage(32, 0.1), stage(32, 0.24), stage(32, 1.0)
     ((16, 1.0), (32, 0.5), (32, 1.0))
@@ -58,6 +59,8 @@ def stage(size: int, progress: float, patch: int = 0) -> tuple[int, float]:
     stages = [(start, side) for start, side in STAGES[size] if side <= (patch or size)]
     current = max(i for i, (start, _) in enumerate(stages) if start <= progress)
     start, side = stages[current]
+    if side < reached:
+        return reached, 1.0
     end = stages[current + 1][0] if current + 1 < len(stages) else 1.0
     return side, 1.0 if current == 0 else round(min((progress - start) / (FADE * (end - start)), 1.0), 6)
 
@@ -84,6 +87,7 @@ def imagine(
     field = scenes(generator, count, chance, bf16)
     color, depth = as_pictures(draw(field, camera, sampling, jitter(chance, device), noise))
     if known is not None:
+        depth = torch.where(depth > 0, depth, sampling.far)  # of rays that nothing stops
         color = torch.cat([color, depths.relative(depths.planar(camera, depth), known)], 1)
     return field, color, label.to(device)
 
@@ -122,21 +126,22 @@ def train(
     players = begin(config, prior, seed, device)
     players.chance = ranks.chance(seed)
     bf16 = ranks.any(device.type == "cuda" and devices.bf16_pays(device))
-    seconds = 0.0
+    seconds, gap, steep, reached = 0.0, 0.0, 0.0, 0
     if resume is not None:
         players.restore(ranks.own_chance(resume.tensors), resume.state["players"])
-        seconds = float(resume.state["seconds"])
+        seconds, gap = float(resume.state["seconds"]), float(resume.state.get("gap", 0.0))
+        reached = int(resume.state.get("side", 0))
     generator, discriminator, chance = players.generator, players.discriminator, players.chance
     adam_g, adam_d = players.adams
     source = source_of(photos, config.depth_aware, config.flips, device)
-    gap, steep = 0.0, 0.0
-    good, halved, swd = players.copied(), 0, "-"
+    good, halved, swd = players.copied(), round(-math.log2(players.rate)), "-"
     looked, stopped, looks = time.monotonic(), ranks.agreed(stop.requested, False, 0.0)[0], players.looks(config)
     while stopped is None:
         progress = players.seen / config.images if config.images else seconds / config.seconds
         if progress >= 1:
             break
-        side, fade = stage(config.size, progress, config.patch)
+        side, fade = stage(config.size, progress, config.patch, reached)
+        reached = side
         small = config.size if side == config.patch else side
         sampling = measure.sampling(config, small)
         least = least_scale(config.size, config.patch, progress) if side == config.patch else 1.0
@@ -213,19 +218,21 @@ def train(
             seen = players.seen
             players.restore(*good)
             # Other random numbers, or the same would happen again.
-            players.rate, players.seen, gap = players.rate / 2, seen, 0.0
+            players.rate, players.seen, gap = 0.5**halved, seen, 0.0
             chance.set_state(ranks.chance(seed + 7919 * halved).get_state())
         if players.looks(config) > looks and stopped is None:
             looks, good, others = players.looks(config), players.copied(), ranks.chances(chance)
             if ranks.first:
                 # Saved before it is looked at: who is asked to stop meanwhile has nothing to lose.
-                run.save(players.step, good[0] | others, {"players": good[1], "seconds": seconds})
+                state = {"players": good[1], "seconds": seconds, "gap": gap, "side": reached}
+                run.save(players.step, good[0] | others, state)
                 told_apart = {"gap": gap, "r1": steep, "push": measure.gradient(generator)}
                 swd = look(players, prior, config, side, photos, held, run, bar, seconds, told_apart)
         looked = time.monotonic()
     others = ranks.chances(chance)
     if ranks.first:
-        run.save(players.step, players.tensors() | others, {"players": players.state(), "seconds": seconds})
+        state = {"players": players.state(), "seconds": seconds, "gap": gap, "side": reached}
+        run.save(players.step, players.tensors() | others, state)
     return players, stopped, seconds
 
 

@@ -15,16 +15,16 @@ class InvertConfig:
     starts: int = 8
     """So many of the best are followed at 16 pixels."""
 
-    coarse_steps: int = 100
+    coarse_steps: int = 150
     """Steps for them."""
 
     finalists: int = 3
     """So many of the best of those are followed at full size."""
 
-    steps: int = 100
+    steps: int = 200
     """Steps for them."""
 
-    last_steps: int = 150
+    last_steps: int = 400
     """Steps for the best of those, each of its layers with a code of its own."""
 
     lr_code: float = 0.03

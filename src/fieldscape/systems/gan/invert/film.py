@@ -15,9 +15,9 @@ from fieldscape.images import colorize_depth, contact_sheet, to_uint8
 from fieldscape.progress import Bar
 from fieldscape.systems.gan import figures
 from fieldscape.systems.gan.invert.fit import Inverted, seen
-from fieldscape.systems.gan.invert.scene import Draw, drawing
 from fieldscape.systems.gan.invert.search import single
 from fieldscape.systems.gan.measure import sampling
+from fieldscape.systems.gan.scene import Draw, drawing
 from fieldscape.types import Camera
 
 YAW = 12.0

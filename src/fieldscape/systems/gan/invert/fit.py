@@ -16,19 +16,19 @@ from typing import TypeAlias
 import torch
 from jaxtyping import Float
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, grid_sample
+from torch.nn.functional import avg_pool2d
 
-from fieldscape.cameras import project
 from fieldscape.rotations import about
 from fieldscape.systems.gan.config import GanConfig
+from fieldscape.systems.gan.figures import carried
 from fieldscape.systems.gan.generators import Generator
 from fieldscape.systems.gan.invert.codes import CodeSpace, code_space
 from fieldscape.systems.gan.invert.config import InvertConfig
 from fieldscape.systems.gan.invert.search import Guesses, search, single
 from fieldscape.systems.gan.invert.stances import Stances, stances_of
 from fieldscape.systems.gan.measure import sampling
-from fieldscape.systems.gan.picture import Sampling, as_pictures, draw, pixel_centers
-from fieldscape.systems.gan.poses import Prior, batch_rays
+from fieldscape.systems.gan.picture import Sampling, as_pictures, draw
+from fieldscape.systems.gan.poses import Prior
 from fieldscape.types import Camera
 
 Told: TypeAlias = Callable[[float], None]
@@ -199,31 +199,6 @@ def tune(
         if told is not None:
             told(float(loss.detach()))
     return tuned.requires_grad_(False)
-
-
-def carried(
-    photo: Float[Tensor, "b 3 s s"],
-    depth: Float[Tensor, "b 1 s s"],
-    camera: Camera,
-    far: Float[Tensor, "b 1 s s"],
-    other: Camera,
-    tolerance: float = 0.1,
-) -> tuple[Float[Tensor, "b 3 s s"], Float[Tensor, "b 1 s s"]]:
-    """What ``other`` would see of a photo: its colours where depth says that the photo shows the same, and where.
-
-    depth: along the rays of ``camera``, which took the photo.  far: along those of ``other``.  A point counts that
-    lies no more than ``tolerance`` (a share of its distance) behind what the photo shows there.
-    """
-    size = photo.shape[-1]
-    rays = batch_rays(other, pixel_centers(size, size))
-    points = rays.origins + far.flatten(2).movedim(1, -1) * rays.directions
-    pixels, ahead = project(camera.map(lambda tensor: tensor[:, None]), points)
-    where = (pixels / size * 2 - 1)[:, None]
-    found = grid_sample(torch.cat([photo, depth], 1), where, align_corners=False, padding_mode="border")[:, :, 0]
-    distance = (points - camera.position[:, None]).norm(dim=-1)
-    inside = (ahead > 0) & (pixels > 0).all(-1) & (pixels < size).all(-1)
-    known = inside & (distance < found[:, 3] * (1 + tolerance))
-    return found[:, :3].unflatten(-1, (size, size)), known[:, None].float().unflatten(-1, (size, size))
 
 
 def difference(color: Float[Tensor, "b 3 s s"], photo: Float[Tensor, "3 s s"], edges: float) -> Float[Tensor, "b"]:

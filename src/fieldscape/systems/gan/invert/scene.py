@@ -3,32 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import torch
-from jaxtyping import Float
-from torch import Tensor
 
 from fieldscape import cameras
 from fieldscape.errors import BadInput
 from fieldscape.framing import Framing
 from fieldscape.resuming import prefixed, under
 from fieldscape.scenes import Scene, SceneFiles, write_scene
-from fieldscape.systems.gan.config import GanConfig
-from fieldscape.systems.gan.generators import Generator
 from fieldscape.systems.gan.invert.fit import Inverted
-from fieldscape.systems.gan.invert.search import single
-from fieldscape.systems.gan.measure import sampling
-from fieldscape.systems.gan.picture import draw, pixel_centers
-from fieldscape.systems.gan.scene import read_generator
-from fieldscape.types import Camera, Rendered
-from fieldscape.volume import join
+from fieldscape.systems.gan.scene import drawing, read_generator
+from fieldscape.types import Camera
 
 KIND = "inversion"
-PIXELS_AT_ONCE = 16_384
-
-Draw = Callable[[Camera, Mapping[str, float]], Rendered]
 
 
 def write(folder: Path, inverted: Inverted, around: Camera, width: int) -> None:
@@ -47,29 +35,14 @@ def write(folder: Path, inverted: Inverted, around: Camera, width: int) -> None:
 
 
 def rebuild(files: SceneFiles, device: torch.device) -> Scene:
-    """The Scene of what ``write`` wrote; it is drawn on the CPU. Raises BadInput where the files do not fit."""
+    """The Scene of what ``write`` wrote. Raises BadInput where the files do not fit."""
     made = dataclasses.replace(
         files, tensors=under("generator", files.tensors), details={**files.details, "kind": "generator"}
     )
     generator, config = read_generator(made)
+    generator.to(device)
     try:
-        drawn = drawing(generator, files.tensors["code"], config)
+        drawn = drawing(generator, files.tensors["code"].to(device), config)
     except (KeyError, ValueError, RuntimeError, IndexError) as error:
         raise BadInput(f"the scene's code does not fit its generator ({error}): invert the photo again") from error
     return Scene("gan", drawn, files.start, files.cameras, files.framing)
-
-
-@torch.no_grad()
-def drawing(generator: Generator, code: Float[Tensor, "1 *l w"], config: GanConfig) -> Draw:
-    """How the scene draws, for any camera: its field is made once."""
-    field, where = generator.field(code), sampling(config, config.size)
-
-    @torch.no_grad()
-    def drawn(camera: Camera, controls: Mapping[str, float]) -> Rendered:
-        one = single(camera.to("cpu"))
-        pixels = pixel_centers(camera.width, camera.height)
-        parts = [draw(field, one, where, pixels=some) for some in pixels.split(PIXELS_AT_ONCE)]
-        whole = [part.map(lambda tensor: tensor[0]) for part in parts]
-        return join(whole, (camera.height, camera.width))
-
-    return drawn

@@ -55,7 +55,8 @@ class Stances:
         count = len(self.bases)
         if count > 1:
             return torch.zeros(count, NUMBERS), torch.arange(count)
-        steps = torch.tensor([-1.0, 0.0, 1.0])
+        # Of a range that is drawn from evenly, the middles of its thirds: all around an object, none of them twice.
+        steps = torch.tensor([-1.0, 0.0, 1.0]) * (2 / math.sqrt(3) if isinstance(self.around, OrbitPrior) else 1.0)
         angles = torch.stack(torch.meshgrid(steps, steps, indexing="ij"), -1).reshape(9, 2)
         return torch.cat([angles, torch.zeros(9, NUMBERS - 2)], 1), torch.zeros(9, dtype=torch.long)
 
@@ -66,7 +67,8 @@ def stances_of(prior: Prior, config: GanConfig) -> Stances:
     world = torch.eye(4)[None]
     low, high = (math.radians(angle) for angle in config.fov)
     if isinstance(prior, OrbitPrior):
-        spread = torch.tensor([*turns, *3 * [ORBIT_SHIFT]])
+        even = [turn / math.sqrt(3) for turn in turns]  # the standard deviations of half ranges
+        spread = torch.tensor([*even, *3 * [ORBIT_SHIFT]])
         return Stances(prior, spread, (low, high), world, None, 1.0)
     spread = torch.tensor([*turns, *3 * [config.shift]])
     if isinstance(prior, GivenPoses):
