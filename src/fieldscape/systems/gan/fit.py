@@ -283,10 +283,10 @@ def require_sane(config: GanConfig) -> None:
 
 def require_shares(config: GanConfig, ranks: Ranks) -> None:
     """Raises BadInput where a batch cannot be shared among the processes."""
-    if config.batch % ranks.count or config.batch // ranks.count < GROUP:
+    if config.batch % (ranks.count * GROUP):
         raise BadInput(
-            f"--batch {config.batch} cannot be shared by {ranks.count} processes: "
-            f"give a multiple of {ranks.count}, at least {ranks.count * GROUP}."
+            f"--batch {config.batch} does not divide into groups of {GROUP}, for {ranks.count} processes: "
+            f"give a multiple of {ranks.count * GROUP}."
         )
 
 

@@ -101,6 +101,15 @@ def roughness(field: Field, low: Tensor, high: Tensor, count: int, chance: torch
     return (one - other).abs().mean()
 
 
+def passing(caught: Float[Tensor, "b"], step: int) -> Float[Tensor, "k"]:
+    """The losses of the pictures that pass best: of all at first, in time of ``FEWEST_PASS`` (Sinha et al. 2020).
+
+    >>> passing(torch.tensor([3.0, 1.0, 2.0, 5.0, 4.0]), 10**6)
+    tensor([1., 2., 3.])
+    """
+    return caught.topk(math.ceil(len(caught) * max(PASS_DECAY**step, FEWEST_PASS)), largest=False).values
+
+
 def train(
     photos: PhotoSet,
     held: PhotoSet,
@@ -181,7 +190,7 @@ def train(
         score, guessed = judged(discriminator, augment(fake, players.share, chance), told, fade, bf16)
         caught = softplus(-score)
         if config.top_k:
-            caught = caught.topk(math.ceil(batch * max(PASS_DECAY**players.step, FEWEST_PASS)), largest=False).values
+            caught = passing(caught, players.step)
         loss_g = caught.mean() + config.pose_weight * (guessed - label).square().mean()
         loss_g = loss_g + config.smooth * roughness(field, generator.low, generator.high, batch, chance)
         adam_g.zero_grad()
