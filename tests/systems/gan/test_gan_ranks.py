@@ -122,7 +122,7 @@ def test_two_processes_stay_one_training_and_stop_and_go_on_together(photos, tmp
 def test_batches_are_shared_evenly_or_not_at_all():
     require_shares(GanConfig(batch=16), Ranks(0, 4))
     for batch, count in ((16, 3), (16, 8), (4, 2)):
-        with pytest.raises(BadInput, match=f"shared by {count} processes"):
+        with pytest.raises(BadInput, match=f"for {count} processes"):
             require_shares(GanConfig(batch=batch), Ranks(0, count))
 
 

@@ -51,7 +51,7 @@ class InvertConfig:
     tune: bool = True
     """Tune the generator's weights to the photo in the end."""
 
-    tune_steps: int = 200
+    tune_steps: int = 500
     """Steps for that."""
 
     lr_tune: float = 1e-3
