@@ -56,8 +56,8 @@ from fieldscape.systems.gan.config import STAGES, GanConfig
 from fieldscape.systems.gan.generators import Generator
 from fieldscape.systems.gan.invert.config import InvertConfig
 from fieldscape.systems.gan.invert.fit import invert_photo, psnr, seen, swung
+from fieldscape.systems.gan.options import InvertOptions
 from fieldscape.systems.gan.photo.make import from_photo
-from fieldscape.systems.gan.photo.options import PhotoOptions
 from fieldscape.systems.gan.players import begin, prior_of
 from fieldscape.systems.gan.poses import Prior
 from fieldscape.systems.gan.scene import read_run
@@ -263,7 +263,7 @@ def box_of(photo: Tensor) -> Callable[[float, float], Tensor]:
     """What the box engine makes of a photo [s, s, 3]: by the yaw, about a point so many median depths ahead."""
     with tempfile.TemporaryDirectory() as folder:
         write_image(Path(folder) / "photo.png", photo)
-        options = PhotoOptions(Path(folder) / "photo.png", out=Path(folder) / "box", frames=1, quiet=True)
+        options = InvertOptions((Path(folder) / "photo.png",), "box", out=Path(folder) / "box", frames=1, quiet=True)
         with contextlib.redirect_stdout(io.StringIO()):
             from_photo(options)
         scene = open_scene(Path(folder) / "box")

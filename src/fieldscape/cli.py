@@ -46,7 +46,7 @@ COMMANDS = {
         "scenes of a generator, from several sides",
     ),
     "gan invert": Command(
-        "fieldscape.systems.gan.invert.options:InvertOptions",
+        "fieldscape.systems.gan.options:InvertOptions",
         "fieldscape.systems.gan.invert.make:invert",
         "one photo -> a scene and a fly-through, by a trained generator or without training",
     ),
@@ -54,6 +54,11 @@ COMMANDS = {
         "fieldscape.systems.slots.options:SlotsFitOptions",
         "fieldscape.systems.slots.fit:fit",
         "one depth map -> its objects: pose, size, shape; without a network",
+    ),
+    "slots train": Command(
+        "fieldscape.systems.slots.options:SlotsTrainOptions",
+        "fieldscape.systems.slots.train:train",
+        "an encoder that finds objects at once, trained on made-up depth maps",
     ),
     "eval": Command(
         "fieldscape.commands.options:EvalOptions",

@@ -12,6 +12,7 @@ Beyond ``LARGEST`` the pieces would not do, and the library's functions are call
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -42,11 +43,12 @@ from fieldscape.kernels.vectors import (
 
 f32 = np.float32
 
-POINTS_AT_ONCE = 2048
-"""What a block of so many needs in a layer of 256 stays in the processor's cache."""
+POINTS_AT_ONCE = 1024
+"""What a block of so many needs in a layer of 256 stays in the cache of a core."""
 
-POINTS_A_PART = 512
-"""Of which a thread takes so many at a time, whatever the number of threads: sums over points are the same for all."""
+TURNS = 16
+"""Blocks are dealt out to so many, whatever the number of threads, and each adds up its own: sums over points come out
+the same for all."""
 
 LARGEST = f32(1e4)
 """Of magnitudes whose sine the short series tell."""
@@ -137,12 +139,12 @@ def any_above(typingctx, vector, bound):
 
 
 @compiled
-def bend(sums, shift, bent, wide, first, last):
-    """bent = sin(sums + shift), for the points ``first``..``last`` - 1.
+def bend(sums, shift, bent, wide, count):
+    """bent = sin(sums + shift) of ``count`` points.
 
     Aligned arrays [n, 16], of which ``wide`` rows are a point's.
     """
-    for point in range(first, last):
+    for point in range(count):
         start, largest = point * wide, splat(f32(0))
         for k in range(wide):
             x = load(sums, start + k) + load(shift, k)
@@ -154,65 +156,44 @@ def bend(sums, shift, bent, wide, first, last):
 
 
 @compiled
-def bend_back(sums, shift, pull, slopes, total, part, bent, wide, first, last):
-    """bent = sin(sums + shift); slopes = pull cos(sums + shift), and their sum over the points in total[part].
-
-    ``slopes`` may be ``pull``.
-    """
+def bend_back(sums, shift, slopes, total, bent, wide, count):
+    """bent = sin(sums + shift); slopes *= cos(sums + shift), and total = their sum over the points."""
     for k in range(wide):
-        store(total, part * wide + k, splat(f32(0)))
-    for point in range(first, last):
+        store(total, k, splat(f32(0)))
+    for point in range(count):
         start, largest = point * wide, splat(f32(0))
         for k in range(wide):
             largest = most(magnitude(load(sums, start + k) + load(shift, k)), largest)
         far = any_above(largest, LARGEST)
         for k in range(wide):
-            bends, slope = sine_and_cosine(load(sums, start + k) + load(shift, k))
+            bends, cosine = sine_and_cosine(load(sums, start + k) + load(shift, k))
             store(bent, start + k, bends)
             if far:
                 for i in range(LANES * k, LANES * (k + 1)):
                     x = np.float64(at(sums, LANES * start + i) + at(shift, i))
                     put(bent, LANES * start + i, math.sin(x))
-                    put(slopes, LANES * start + i, at(pull, LANES * start + i) * math.cos(x))
-                slope = load(slopes, start + k)
+                    put(slopes, LANES * start + i, at(slopes, LANES * start + i) * math.cos(x))
             else:
-                slope = load(pull, start + k) * slope
-                store(slopes, start + k, slope)
-            store(total, part * wide + k, load(total, part * wide + k) + slope)
+                store(slopes, start + k, load(slopes, start + k) * cosine)
+            store(total, k, load(total, k) + load(slopes, start + k))
 
 
-class _Team:
-    """Threads that bend the parts of a block side by side, as many as torch uses."""
+def _side_by_side(work: Callable[[int], None]) -> None:
+    """``work`` of all turns, on as many threads as torch uses, each of which multiplies alone: matrices as small as
+    these are not worth sharing, and threads that wait for one another in every product and every pass lose a third."""
+    threads = torch.get_num_threads()
 
-    def __init__(self) -> None:
-        threads = torch.get_num_threads()
-        self.pool = ThreadPoolExecutor(threads) if threads > 1 else None
+    def alone(turn: int) -> None:
+        with torch.no_grad():
+            work(turn)
 
-    def __enter__(self) -> _Team:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        if self.pool:
-            self.pool.shutdown()
-
-    def share(self, work: Callable[[int, int, int], None], count: int) -> None:
-        """``work(part, first, last)`` for all parts of ``count`` points."""
-        firsts = range(0, count, POINTS_A_PART)
-        run = map if self.pool is None else self.pool.map
-        for _ in run(lambda first: work(first // POINTS_A_PART, first, min(first + POINTS_A_PART, count)), firsts):
-            pass
-
-    def bend(self, sums: Tensor, shift: Tensor, bent: Tensor) -> None:
-        """bent [n, w] = sin(sums [n, w] + shift [w])."""
-        z, s, b = _rows(sums), _rows(shift), _rows(bent)
-        self.share(lambda _, first, last: bend(z, s, b, len(s), first, last), len(sums))
-
-    def bend_back(self, sums: Tensor, shift: Tensor, pull: Tensor, bent: Tensor) -> Tensor:
-        """bent = sin(sums + shift), and pull *= cos(sums + shift). Returns the sum of the latter over the points."""
-        total = torch.zeros(-(-len(sums) // POINTS_A_PART), len(shift))
-        z, s, p, t, b = _rows(sums), _rows(shift), _rows(pull), _rows(total), _rows(bent)
-        self.share(lambda part, first, last: bend_back(z, s, p, p, t, part, b, len(s), first, last), len(sums))
-        return total.sum(0)
+    torch.set_num_threads(1)
+    try:
+        with ThreadPoolExecutor(min(threads, TURNS)) as pool:
+            for _ in pool.map(alone, range(TURNS)):
+                pass
+    finally:
+        torch.set_num_threads(threads)
 
 
 def _rows(tensor: Tensor) -> np.ndarray:
@@ -222,12 +203,28 @@ def _rows(tensor: Tensor) -> np.ndarray:
     return array
 
 
+_spare: list[np.ndarray] = []
+"""Memory that the last field gave back: to get it anew from the system costs as much as the sines that it holds."""
+
+
 def _room(*shape: int) -> Tensor:
-    """Memory for numbers to come, aligned. Numpy asks the system for it in large pages, torch in small ones, each of
-    which costs as much as the sines that it holds."""
-    lanes = np.empty(math.prod(shape) + LANES, np.float32)
-    skip = -lanes.ctypes.data % 64 // 4
-    return torch.from_numpy(lanes[skip : skip + math.prod(shape)].reshape(shape))
+    """Memory for numbers to come, aligned. It is kept for the next field once no tensor uses it."""
+    size = math.prod(shape)
+    try:
+        lanes = _spare.pop()
+    except IndexError:
+        lanes = np.empty(0, np.float32)
+    if not size <= len(lanes) <= 2 * size:
+        # Numpy asks the system for it in large pages, torch in small ones, each of which costs.
+        lanes = np.empty(size + LANES, np.float32)
+        lanes = lanes[-lanes.ctypes.data % 64 // 4 :]
+    used = lanes[:size]
+    weakref.finalize(used, _keep, lanes).atexit = False
+    return torch.from_numpy(used).reshape(shape)
+
+
+def _keep(lanes: np.ndarray) -> None:
+    _spare[:] = [lanes]
 
 
 class _Sines(torch.autograd.Function):
@@ -238,65 +235,81 @@ class _Sines(torch.autograd.Function):
         ctx: Any, learning: bool, points: Tensor, toward: Tensor, density: Tensor, color: Tensor, *layers: Tensor
     ) -> tuple[Tensor, Tensor]:
         weights, shifts = layers[0::2], [shift.clone(memory_format=torch.contiguous_format) for shift in layers[1::2]]
-        count, width = len(points), len(shifts[0])
-        block = min(POINTS_AT_ONCE, count)
-        room = _room(len(weights), count, width) if learning else _room(1, block, width)
-        bent = torch.empty(block, width)
+        count, width, last = len(points), len(shifts[0]), len(weights) - 1
+        room = _room(len(weights), count, width) if learning else torch.empty(0)
         thick, seen = torch.empty(count, 1), torch.empty(count, len(color))
-        with _Team() as team:
-            for part in _blocks(count):
+
+        def work(turn: int) -> None:
+            bent, passing = torch.empty(2, min(POINTS_AT_ONCE, count), width)
+            for part in _blocks(count)[turn::TURNS]:
                 h = points[part]
                 for i, (weight, shift) in enumerate(zip(weights, shifts)):
-                    sums = room[i, part] if learning else room[0, : len(h)]
+                    sums = room[i, part] if learning else passing[: len(h)]
                     torch.mm(h, weight[:, -h.shape[1] :].t(), out=sums)
-                    if i == len(weights) - 1:
+                    if i == last:
                         torch.mm(h, density.t(), out=thick[part])
                         if toward.shape[1]:
                             sums.addmm_(toward[part], weight[:, : toward.shape[1]].t())
                     h = bent[: len(h)]
-                    team.bend(sums, shift, h)
+                    bend(_rows(sums), _rows(shift), _rows(h), width // LANES, len(h))
                 torch.mm(h, color.t(), out=seen[part])
-        ctx.save_for_backward(points, toward, density, color, *weights, *shifts)
-        ctx.room = room
+
+        _side_by_side(work)
+        ctx.save_for_backward(points, toward, density, color, room, *weights, *shifts)
         return thick, seen
 
     @staticmethod
     def backward(ctx: Any, thick_pull: Tensor, seen_pull: Tensor) -> tuple[Tensor | None, ...]:
         if torch.is_grad_enabled():
             raise RuntimeError("fields of sines have no second derivatives in float32 on the CPU: ask in float64")
-        points, toward, density, color, *layers = ctx.saved_tensors
-        weights, shifts, room = layers[: len(layers) // 2], layers[len(layers) // 2 :], ctx.room
-        count, last = len(points), len(weights) - 1
-        of_weights, of_shifts = ([torch.zeros_like(tensor) for tensor in tensors] for tensors in (weights, shifts))
-        of_density, of_color = torch.zeros_like(density), torch.zeros_like(color)
+        points, toward, density, color, room, *layers = ctx.saved_tensors
+        weights, shifts = layers[: len(layers) // 2], layers[len(layers) // 2 :]
+        count, width, last = len(points), len(shifts[0]), len(weights) - 1
         of_points, of_toward = (
             torch.empty_like(tensor) if needed else None
             for tensor, needed in zip((points, toward), ctx.needs_input_grad[1:])
         )
-        pull, slopes, bent = torch.empty(3, min(POINTS_AT_ONCE, count), len(shifts[0]))
-        with _Team() as team:
-            for part in _blocks(count):
-                size = len(points[part])
-                pull, slopes, h = pull[:size], slopes[:size], bent[:size]
+        sums_of: list[list[Tensor]] = [[] for _ in range(TURNS)]
+
+        def work(turn: int) -> None:
+            blocks = _blocks(count)[turn::TURNS]
+            if turn and not blocks:
+                return
+            of_density, of_color, *of_layers = sums_of[turn] = [
+                torch.zeros_like(tensor) for tensor in (density, color, *weights, *shifts)
+            ]
+            of_weights, of_shifts = of_layers[: last + 1], of_layers[last + 1 :]
+            total, room_of_three = torch.empty(width), torch.empty(3, min(POINTS_AT_ONCE, count), width)
+            for part in blocks:
+                pull, slopes, h = room_of_three[:, : len(points[part])]
+
+                def bent_back(i: int, slopes: Tensor, part: slice = part, h: Tensor = h) -> None:
+                    arrays = (_rows(each) for each in (room[i, part], shifts[i], slopes, total, h))
+                    bend_back(*arrays, width // LANES, len(h))
+                    of_shifts[i] += total
+
                 torch.mm(seen_pull[part], color, out=slopes)
-                of_shifts[last] += team.bend_back(room[last, part], shifts[last], slopes, h)
+                bent_back(last, slopes)
                 of_color.addmm_(seen_pull[part].t(), h)
                 for i in range(last, 0, -1):
-                    torch.mm(slopes, weights[i][:, -len(shifts[0]) :], out=pull)
+                    torch.mm(slopes, weights[i][:, -width:], out=pull)
                     if i == last:
                         pull.addmm_(thick_pull[part], density)
                         of_weights[i][:, : toward.shape[1]].addmm_(slopes.t(), toward[part])
                         if of_toward is not None:
                             torch.mm(slopes, weights[i][:, : toward.shape[1]], out=of_toward[part])
-                    of_shifts[i - 1] += team.bend_back(room[i - 1, part], shifts[i - 1], pull, h)
-                    of_weights[i][:, -len(shifts[0]) :].addmm_(slopes.t(), h)
+                    bent_back(i - 1, pull)
+                    of_weights[i][:, -width:].addmm_(slopes.t(), h)
                     if i == last:
                         of_density.addmm_(thick_pull[part].t(), h)
                     pull, slopes = slopes, pull
                 of_weights[0].addmm_(slopes.t(), points[part])
                 if of_points is not None:
                     torch.mm(slopes, weights[0], out=of_points[part])
-        pairs = [of for pair in zip(of_weights, of_shifts) for of in pair]
+
+        _side_by_side(work)
+        of_density, of_color, *of_layers = (torch.stack(each).sum(0) for each in zip(*filter(None, sums_of)))
+        pairs = [of for pair in zip(of_layers[: last + 1], of_layers[last + 1 :]) for of in pair]
         return None, of_points, of_toward, of_density, of_color, *pairs
 
 

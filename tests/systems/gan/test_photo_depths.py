@@ -11,15 +11,15 @@ import torch
 from PIL import Image
 
 from fieldscape.errors import BadInput
+from fieldscape.systems.gan.options import InvertOptions
 from fieldscape.systems.gan.photo.depths import USUAL_MEDIAN, depth_of
 from fieldscape.systems.gan.photo.monocular import estimate
-from fieldscape.systems.gan.photo.options import PhotoOptions
 
 PHOTO = np.zeros((60, 80, 3), np.uint8)
 
 
-def options(depth: Path | str, **changes: object) -> PhotoOptions:
-    return PhotoOptions(Path("photo.png"), engine="depth", depth=str(depth), **changes)
+def options(depth: Path | str, **changes: object) -> InvertOptions:
+    return InvertOptions((Path("photo.png"),), engine="depth", depth=str(depth), **changes)
 
 
 def test_millimetres_of_another_size_with_gaps(tmp_path: Path) -> None:

@@ -18,8 +18,8 @@ from PIL import Image
 from fieldscape.cli import run
 from fieldscape.errors import BadInput
 from fieldscape.scenes import read_scene
+from fieldscape.systems.gan.options import InvertOptions
 from fieldscape.systems.gan.photo.make import from_photo, read_photo
-from fieldscape.systems.gan.photo.options import PhotoOptions
 from fieldscape.systems.gan.photo.scene import DOLLY, YAW, flight, rebuild
 from fieldscape.video import read_video
 
@@ -47,8 +47,8 @@ def depth_map(folder: Path, values: np.ndarray | None = None) -> Path:
     return folder / "depth.npy"
 
 
-def options(folder: Path, **changes: object) -> PhotoOptions:
-    plain = PhotoOptions(picture(folder), out=folder / "run", frames=4, quiet=True)
+def options(folder: Path, **changes: object) -> InvertOptions:
+    plain = InvertOptions((picture(folder),), "box", out=folder / "run", frames=4, quiet=True)
     return dataclasses.replace(plain, **changes)
 
 
@@ -102,7 +102,7 @@ def test_found_corners_given_back_make_the_same_room(tmp_path: Path) -> None:
 
 def test_a_photo_taken_sideways_is_turned_upright(tmp_path: Path) -> None:
     turned = picture(tmp_path, "turned.jpg", orientation=6)
-    from_photo(options(tmp_path, photo=turned))
+    from_photo(options(tmp_path, paths=(turned,)))
     start = read_scene(tmp_path / "run").start
     assert (start.width, start.height) == (HEIGHT, WIDTH)
 
@@ -131,9 +131,9 @@ def test_bad_photos_and_numbers_are_refused_in_one_sentence(tmp_path: Path) -> N
     (tmp_path / "broken.png").write_bytes(picture(tmp_path).read_bytes()[:200])
     Image.new("RGB", (63, 200)).save(tmp_path / "tiny.png")
     cases: list[tuple[dict[str, object], str]] = [
-        ({"photo": tmp_path / "none.png"}, "none.png"),
-        ({"photo": tmp_path / "broken.png"}, "broken.png"),
-        ({"photo": tmp_path / "tiny.png"}, "63 x 200"),
+        ({"paths": (tmp_path / "none.png",)}, "none.png"),
+        ({"paths": (tmp_path / "broken.png",)}, "broken.png"),
+        ({"paths": (tmp_path / "tiny.png",)}, "63 x 200"),
         ({"frames": 0}, "--frames"),
         ({"fps": math.nan}, "--fps"),
         ({"fov": 3.0}, "--fov"),

@@ -19,9 +19,8 @@ from fieldscape.runs import Run, fresh_path
 from fieldscape.systems.gan.invert import film, scene
 from fieldscape.systems.gan.invert.config import InvertConfig
 from fieldscape.systems.gan.invert.fit import invert_photo
-from fieldscape.systems.gan.invert.options import InvertOptions
+from fieldscape.systems.gan.options import InvertOptions
 from fieldscape.systems.gan.photo.make import from_photo
-from fieldscape.systems.gan.photo.options import PhotoOptions
 from fieldscape.systems.gan.scene import read_run
 from fieldscape.video import write_video
 
@@ -51,9 +50,7 @@ def invert(options: InvertOptions) -> None:
     if run is not None:
         raise BadInput(f"The engine {engine} needs no run: name the photo only, not {run} too.")
     _refuse(options, OF_GENERATORS, "the engine generator")
-    names = [field.name for field in dataclasses.fields(PhotoOptions) if field.name not in ("photo", "engine")]
-    given = {name: getattr(options, name) for name in names}
-    from_photo(PhotoOptions(photo=options.paths[0], engine=engine, **given))
+    from_photo(dataclasses.replace(options, engine=engine))
 
 
 def _refuse(options: InvertOptions, names: tuple[str, ...], owner: str) -> None:

@@ -13,9 +13,9 @@ from jaxtyping import Float, UInt8
 from fieldscape.errors import BadInput
 from fieldscape.files import read_bytes
 from fieldscape.images import MAX_PIXELS, read_size
+from fieldscape.systems.gan.options import InvertOptions
 from fieldscape.systems.gan.photo.fill import fill_smooth
 from fieldscape.systems.gan.photo.monocular import estimate
-from fieldscape.systems.gan.photo.options import PhotoOptions
 
 USUAL_MEDIAN = 3.0
 """Median depth in metres that a map without a scale is given."""
@@ -27,7 +27,7 @@ PLAUSIBLE = (0.1, 100.0)
 ASPECT = 0.02
 
 
-def depth_of(photo: UInt8[np.ndarray, "h w 3"], options: PhotoOptions) -> tuple[Float[np.ndarray, "h w"], str]:
+def depth_of(photo: UInt8[np.ndarray, "h w 3"], options: InvertOptions) -> tuple[Float[np.ndarray, "h w"], str]:
     """Planar depth in metres at each pixel of the photo, and where it is from, in words.
 
     Raises BadInput: no map, a damaged one, one of another aspect than the photo, or values that are no depth of it.
@@ -57,7 +57,7 @@ def depth_of(photo: UInt8[np.ndarray, "h w 3"], options: PhotoOptions) -> tuple[
     return (1 / sized).astype(np.float32), source
 
 
-def read_map(path: Path, options: PhotoOptions) -> tuple[Float[np.ndarray, "a b"], float]:
+def read_map(path: Path, options: InvertOptions) -> tuple[Float[np.ndarray, "a b"], float]:
     """The values of a depth map as stored, and the metres of one step."""
     if path.suffix.lower() == ".npy":
         values = _array(read_bytes(path, MOST_BYTES), path)

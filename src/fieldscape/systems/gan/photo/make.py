@@ -21,6 +21,7 @@ from fieldscape.images import colorize_depth, contact_sheet, read_image, to_uint
 from fieldscape.metrics import psnr
 from fieldscape.progress import Bar, progress
 from fieldscape.runs import Run, fresh_path
+from fieldscape.systems.gan.options import InvertOptions
 from fieldscape.systems.gan.photo import box as boxes
 from fieldscape.systems.gan.photo import layers as sheets
 from fieldscape.systems.gan.photo import scene
@@ -28,7 +29,6 @@ from fieldscape.systems.gan.photo.box import Box
 from fieldscape.systems.gan.photo.corners import SURE, Found, drawn_over, find_box
 from fieldscape.systems.gan.photo.depths import depth_of
 from fieldscape.systems.gan.photo.draw import Textured, draw
-from fieldscape.systems.gan.photo.options import PhotoOptions
 from fieldscape.types import Camera
 from fieldscape.video import write_video
 
@@ -52,16 +52,16 @@ class Made:
     notes: dict[str, float | str | bool]
 
 
-def from_photo(options: PhotoOptions) -> None:
+def from_photo(options: InvertOptions) -> None:
     """Make the run folder of one photo. Raises BadInput for a photo, file or number that cannot be used."""
     begun = time.monotonic()
     _check(options)
-    photo = read_photo(options.photo)
+    photo = read_photo(options.paths[-1])
     corners = None if options.corners is None else read_corners(options.corners, photo, options)
     depth, source = depth_of(photo, options) if options.engine == "depth" else (None, "")
-    out = options.out or fresh_path(Path("runs") / f"{options.photo.stem}-{options.engine}")
+    out = options.out or fresh_path(Path("runs") / f"{options.paths[-1].stem}-{options.engine}")
     size = {"width": photo.shape[1], "height": photo.shape[0]}
-    run = Run.create(out, "gan", options, 0, {"path": str(options.photo), **size}, "cpu")
+    run = Run.create(out, "gan", options, 0, {"path": str(options.paths[-1]), **size}, "cpu")
     found = find_box(photo, options.fov) if corners is None else corners
     if depth is None:
         made = _make_box(run, photo, found, options)
@@ -73,7 +73,7 @@ def from_photo(options: PhotoOptions) -> None:
     _say(out, options, made, figures)
 
 
-def _check(options: PhotoOptions) -> None:
+def _check(options: InvertOptions) -> None:
     if not 1 <= options.frames <= MOST_FRAMES:
         raise BadInput(f"--frames is {options.frames}: give 1 to {MOST_FRAMES}.")
     if not 0 < options.fps <= 240:
@@ -117,7 +117,7 @@ def read_photo(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     return np.ascontiguousarray(pixels[: height - height % 2, : width - width % 2])
 
 
-def read_corners(path: Path, photo: UInt8[np.ndarray, "h w 3"], options: PhotoOptions) -> Found:
+def read_corners(path: Path, photo: UInt8[np.ndarray, "h w 3"], options: InvertOptions) -> Found:
     """The box that a corners file states.
 
     Its corners are pixels of a photo of the stated ``size`` [width, height], by default of this one as it is worked on.
@@ -154,7 +154,7 @@ def read_corners(path: Path, photo: UInt8[np.ndarray, "h w 3"], options: PhotoOp
     return Found(boxes.from_corners(values, width, height, focal, place), 1.0, options.fov is not None)
 
 
-def _make_box(run: Run, photo: np.ndarray, found: Found, options: PhotoOptions) -> Made:
+def _make_box(run: Run, photo: np.ndarray, found: Found, options: InvertOptions) -> Made:
     box, eye = found.box, options.camera_height
     height, width = photo.shape[:2]
     write_image(run.path / "box.png", torch.from_numpy(drawn_over(photo, box)))
@@ -181,7 +181,7 @@ def corners_record(box: Box, width: int, height: int) -> dict[str, object]:
     }
 
 
-def _make_layers(run: Run, photo: np.ndarray, depth: np.ndarray, found: Found, options: PhotoOptions) -> Made:
+def _make_layers(run: Run, photo: np.ndarray, depth: np.ndarray, found: Found, options: InvertOptions) -> Made:
     height, width = photo.shape[:2]
     # Only a room that is surely seen says how the camera is tilted; else it is taken to be level.
     rotation = found.box.rotation if found.confidence >= SURE else np.eye(3)
@@ -199,7 +199,7 @@ def _mask(known: Bool[np.ndarray, "h w"]) -> UInt8[Tensor, "h w 3"]:
     return torch.from_numpy(np.repeat(known[..., None] * np.uint8(255), 3, -1))
 
 
-def _notes(found: Found, options: PhotoOptions, width: int) -> dict[str, float | str | bool]:
+def _notes(found: Found, options: InvertOptions, width: int) -> dict[str, float | str | bool]:
     view = round(math.degrees(2 * math.atan(width / 2 / found.box.focal)), 1)
     source = "given" if options.fov is not None else "from the lines of the photo" if found.focal_told else "assumed"
     told = "given by hand" if options.corners is not None else "a guess" if found.confidence < SURE else "found"
@@ -225,7 +225,7 @@ def _small(camera: Camera, width: int) -> tuple[int, int]:
     return wide, max(1, round(camera.height * wide / camera.width))
 
 
-def _film(run: Run, photo: np.ndarray, made: Made, options: PhotoOptions) -> dict[str, float]:
+def _film(run: Run, photo: np.ndarray, made: Made, options: InvertOptions) -> dict[str, float]:
     """The fly-through, a sheet of pictures, and the figures."""
     drawn = scene.drawing(made.shape, made.start)
     own = drawn(made.start, {})
@@ -290,7 +290,7 @@ def _revealed(made: Made, way: Camera) -> float:
     return sum(shares) / len(shares)
 
 
-def _say(out: Path, options: PhotoOptions, made: Made, figures: dict[str, float]) -> None:
+def _say(out: Path, options: InvertOptions, made: Made, figures: dict[str, float]) -> None:
     notes = made.notes
     room = f"the room is {notes['room']} (confidence {notes['confidence']:.2f})"
     if options.engine == "box" and notes["room"] == "a guess":
