@@ -166,6 +166,27 @@ def test_a_training_that_diverges_goes_back_and_on_at_half_the_rate(photos, tmp_
     assert Run.open(out).latest().state["players"]["rate"] == 0.25  # from the same good state twice
 
 
+def test_a_last_step_that_breaks_the_weights_is_not_what_is_kept(photos, tmp_path, monkeypatch, capsys):
+    """The losses of that step were numbers; the next ones, which would tell, are never taken."""
+    keep = train.keep
+
+    def broken_at_the_end(kept, generator, forget):
+        keep(kept, generator, forget)
+        steps.append(1)
+        if len(steps) == 12:
+            with torch.no_grad():
+                next(generator.parameters()).view(-1)[0] = float("nan")
+                next(kept.parameters()).view(-1)[0] = float("nan")
+
+    steps: list[int] = []
+    monkeypatch.setattr(train, "keep", broken_at_the_end)
+    out = tmp_path / "run"
+    assert cli.run(["gan", "train", str(photos), "--out", str(out), *QUICK[:-1]]) == 0
+    assert "diverged" in capsys.readouterr().err
+    tensors = safetensors.torch.load_file(out / "scene.safetensors")
+    assert all(bool(tensor.isfinite().all()) for tensor in tensors.values() if tensor.is_floating_point())
+
+
 def test_complaints_name_what_figures_show():
     fine = {"diversity": 0.7, "relief": 0.1, "view_change": 0.1, "mirrored": 1.0, "reprojection": 0.3}
     assert list(complaints(fine)) == []

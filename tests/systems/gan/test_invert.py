@@ -365,6 +365,15 @@ def test_what_is_no_generator_or_no_photo_is_refused(folder, photo, tmp_path):
         open_scene(tmp_path / "scene-of-one-photo")
 
 
+def test_a_description_that_claims_a_vast_generator_is_refused_before_it_is_made(folder, tmp_path):
+    record = json.loads((folder / "scene.json").read_text())
+    record["details"]["config"]["latent"] = 10**12
+    (tmp_path / "scene.json").write_text(json.dumps(record))
+    (tmp_path / "scene.safetensors").write_bytes((folder / "scene.safetensors").read_bytes())
+    with pytest.raises(BadInput, match="latent is 1e\\+12"):
+        gan_scene.read_run(tmp_path)
+
+
 def test_complaints_name_what_speaks_against_a_scene():
     fine = {"psnr_code": 22.0, "psnr_tuned": 27.0, "relief": 0.1, "depth_change": 0.02}
     assert list(film.complaints(fine)) == []

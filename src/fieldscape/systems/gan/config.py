@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from fieldscape.errors import BadInput
+
 STAGES = {
     16: ((0.0, 16),),
     32: ((0.0, 16), (0.2, 32)),
@@ -117,3 +119,31 @@ class GanConfig:
 
     noise_images: float = 20_000.0
     """Pictures over which noise on the density fades out; without it volumes start empty or as fog."""
+
+
+def require_sane(config: GanConfig) -> None:
+    """Raises BadInput where a number of the config makes no sense."""
+    for name, low, high in (
+        ("batch", 4, 1024), ("latent", 1, 4096), ("features", 1, 256), ("yaw", 0, 180), ("pitch", 0, 60),
+        ("shift", 0, 10), ("near", 1e-3, 100), ("far", 1e-3, 1000), ("r1", 0, 1000),
+        ("pose_weight", 0, 1000), ("smooth", 0, 1000),
+        ("seconds", 0, 1e9), ("images", 0, 1e12), ("lr_generator", 0, 1), ("lr_discriminator", 0, 1),
+        ("look_every", 1, 1e12),
+    ):  # fmt: skip
+        value = getattr(config, name)
+        if not low <= value <= high:
+            raise BadInput(f"--{name.replace('_', '-')} is {value:g}; it goes from {low:g} to {high:g}.")
+    if config.patch >= config.size:
+        raise BadInput(
+            f"--patch {config.patch} is no part of a picture of --size {config.size}; give 0 or less than it."
+        )
+    if config.flips and config.prior == "given":
+        raise BadInput("--flips shows photos mirrored, which no given pose fits: leave it out with --prior given.")
+    if not config.near < config.far:
+        raise BadInput(f"--near is {config.near:g} and --far {config.far:g}: rays need near < far.")
+    if not 1 <= config.fov[0] <= config.fov[1] <= 150:
+        raise BadInput(
+            f"--fov is {config.fov[0]:g} to {config.fov[1]:g}; it goes from 1 to 150 degrees, the least first."
+        )
+    if config.prior == "room" and config.yaw == 0 and config.shift == 0:
+        raise BadInput("Without --yaw and --shift all pictures are taken from one place: any depth would fit.")

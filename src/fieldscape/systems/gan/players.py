@@ -58,6 +58,11 @@ class Players:
         """How often they should have been looked at until now."""
         return self.seen // config.look_every
 
+    def sound(self) -> bool:
+        """Whether all that was learned is numbers. The losses tell of a step that broke it only one step later."""
+        learned = (*self.generator.parameters(), *self.discriminator.parameters())
+        return bool(torch.stack([tensor.detach().sum() for tensor in learned]).isfinite().all())
+
     def copied(self) -> tuple[dict[str, Tensor], dict[str, object]]:
         """``tensors`` and ``state`` as they are now, whatever becomes of the players."""
         return {name: tensor.clone() for name, tensor in self.tensors().items()}, deepcopy(self.state())

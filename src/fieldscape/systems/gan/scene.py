@@ -15,7 +15,7 @@ from fieldscape.configs import load_config
 from fieldscape.errors import BadInput
 from fieldscape.framing import Framing
 from fieldscape.scenes import Control, Scene, SceneFiles, read_scene, write_scene
-from fieldscape.systems.gan.config import GanConfig
+from fieldscape.systems.gan.config import GanConfig, require_sane
 from fieldscape.systems.gan.generators import Generator, generator_of
 from fieldscape.systems.gan.measure import latents, sampling, view
 from fieldscape.systems.gan.picture import draw, pixel_centers
@@ -79,6 +79,7 @@ def read_generator(files: SceneFiles) -> tuple[Generator, GanConfig]:
         raise BadInput("this run holds a scene of one photo, not a generator of scenes")
     try:
         config = load_config(GanConfig, files.details["config"], "scene.json: config")
+        require_sane(config)
         low, high = files.tensors["low"], files.tensors["high"]
         generator = generator_of(config, low, high, files.tensors.get("inside"))
         generator.load_state_dict(files.tensors)

@@ -203,7 +203,7 @@ def train(
         forget = 0.5 ** (config.batch / min(config.ema_images, 0.05 * players.seen + 1e-8))
         keep(players.kept, generator, forget)
         losses = torch.stack([loss_d.detach(), loss_g.detach()]).tolist()
-        broken = not all(math.isfinite(loss) for loss in losses)
+        broken = not all(math.isfinite(loss) for loss in losses) or not players.sound()
         seconds += time.monotonic() - looked
         stopped, broken, seconds = ranks.agreed(stop.requested, broken, seconds)
         looked = time.monotonic()
