@@ -55,11 +55,11 @@ from fieldscape.systems.gan import measure
 from fieldscape.systems.gan.config import STAGES, GanConfig
 from fieldscape.systems.gan.generators import Generator
 from fieldscape.systems.gan.invert.config import InvertConfig
-from fieldscape.systems.gan.invert.fit import invert_photo, psnr, seen, swung
+from fieldscape.systems.gan.invert.fit import invert_photo, psnr, seen
 from fieldscape.systems.gan.options import InvertOptions
 from fieldscape.systems.gan.photo.make import from_photo
 from fieldscape.systems.gan.players import begin, prior_of
-from fieldscape.systems.gan.poses import Prior
+from fieldscape.systems.gan.poses import Prior, swung
 from fieldscape.systems.gan.scene import read_run
 from fieldscape.systems.gan.siren import SirenGenerator
 from fieldscape.systems.gan.train import train

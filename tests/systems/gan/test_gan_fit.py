@@ -192,6 +192,6 @@ def test_complaints_name_what_figures_show():
     assert list(complaints(fine)) == []
     for name, value, said in (
         ("diversity", 0.1, "collapse"), ("relief", 0.01, "board"), ("view_change", 0.01, "same picture"),
-        ("mirrored", 0.1, "mirrored"), ("reprojection", 0.9, "fog"),
+        ("mirrored", 0.1, "mirrored"), ("reprojection", 0.9, "fog"), ("board", 0.2, "flat board"),
     ):  # fmt: skip
         assert any(said in complaint for complaint in complaints({**fine, name: value}))

@@ -7,6 +7,7 @@ import torch
 
 from fieldscape.systems.gan import figures
 from fieldscape.systems.gan.augment import MOST, adapted, augment, moved
+from fieldscape.systems.gan.depths import along_rays, planar
 from fieldscape.systems.gan.discriminator import Discriminator, differences, with_places
 from fieldscape.systems.gan.picture import Sampling, as_pictures, draw
 from fieldscape.systems.gan.poses import RoomPrior
@@ -178,6 +179,27 @@ def test_true_depth_explains_the_other_view_and_wrong_depth_does_not():
     assert right.ratio < 0.25
     wrong = figures.reprojection(here[0], 0.5 * here[1], here[2], *there)
     assert wrong.ratio > 2 * right.ratio
+
+
+def corner(points, directions):
+    """A checkered wall at z = 3, and another at x = 1."""
+    x, y, z = points.unbind(-1)
+    hit = (z > 3) | (x > 1)
+    check = (torch.sin(4 * x) * torch.sin(4 * y) * torch.sin(4 * z + 1))[..., None] * 0.5 + 0.5
+    return check.expand(*points.shape[:-1], 3), 1e4 * hit.float()
+
+
+@pytest.mark.parametrize(("field", "flat"), [(wall, True), (corner, False)])
+def test_a_board_explains_views_of_a_wall_and_not_of_a_corner(field, flat):
+    prior = RoomPrior()
+    angles = torch.deg2rad(torch.tensor([[0.0, 0.0], [12.0, 0.0]]))
+    views = prior.at(angles, torch.zeros(2, 3), torch.full((2,), 0.9), 32)
+    color, depth = as_pictures(draw(field, views, Sampling(0.4, 7.0, 128, 128)))
+    board = along_rays(views, figures.boards(planar(views, depth)))
+    seen = color / 2 + 0.5
+    by_depth = figures.reprojection(seen[:1], depth[:1], views[:1], seen[1:], depth[1:], views[1:])
+    by_board = figures.reprojection(seen[:1], board[:1], views[:1], seen[1:], board[1:], views[1:])
+    assert (by_board.ratio < 1.1 * by_depth.ratio) == flat
 
 
 def test_relief_is_the_spread_of_depth():

@@ -18,10 +18,20 @@ from fieldscape.types import Camera
 
 def planar(camera: Camera, along_ray: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
     """Distances along the rays of each camera of a batch as z, the distance along its optical axis."""
-    along = torch.arange(camera.width, device=along_ray.device) + 0.5
+    return along_ray / _lengths(camera)
+
+
+def along_rays(camera: Camera, z: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    """The inverse of ``planar``."""
+    return z * _lengths(camera)
+
+
+def _lengths(camera: Camera) -> Float[Tensor, "b 1 s s"]:
+    """Of the rays of each pixel up to z = 1."""
+    along = torch.arange(camera.width, device=camera.focal.device) + 0.5
     x = ((along - camera.center[:, :1]) / camera.focal[:, :1])[:, None, :]
     y = ((along - camera.center[:, 1:]) / camera.focal[:, 1:])[:, :, None]
-    return along_ray * (1 + x.square() + y.square()).rsqrt()[:, None]
+    return (1 + x.square() + y.square()).sqrt()[:, None]
 
 
 def relative(z: Float[Tensor, "b 1 s s"], known: Bool[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:

@@ -122,6 +122,21 @@ def reprojection(
     return Reprojection(float((error * seen).sum() / count), float((plain * seen).sum() / count), float(seen.mean()))
 
 
+def boards(depth: Float[Tensor, "b 1 s s"]) -> Float[Tensor, "b 1 s s"]:
+    """Depths of the plane that comes nearest to each depth map: what a painted board in the scene's place would have.
+
+    Inverse depth is linear over the picture of a plane, and is fitted by least squares. Views of a plane are related by
+    a homography, so where boards carry colours as well as ``depth`` does, a homography is all there is to see.
+    """
+    size = depth.shape[-1]
+    along = torch.linspace(-1, 1, size, dtype=depth.dtype, device=depth.device)
+    rows = torch.stack([torch.ones(size * size).to(depth), along.repeat(size), along.repeat_interleave(size)], 1)
+    inverse = 1 / depth.flatten(1).clamp(min=1e-6)
+    fitted = inverse @ rows @ torch.linalg.inv(rows.T @ rows) @ rows.T
+    low, high = inverse.amin(1, keepdim=True), inverse.amax(1, keepdim=True)
+    return (1 / fitted.clamp(min=low, max=high)).reshape(depth.shape)
+
+
 def carried(
     color: Float[Tensor, "b 3 s s"],
     depth: Float[Tensor, "b 1 s s"],

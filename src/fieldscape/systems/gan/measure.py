@@ -13,16 +13,19 @@ from fieldscape.data.photo_sets import PhotoSet
 from fieldscape.images import colorize_depth, contact_sheet
 from fieldscape.systems.gan import depths, figures
 from fieldscape.systems.gan.config import SAMPLES, GanConfig
+from fieldscape.systems.gan.depths import along_rays, planar
 from fieldscape.systems.gan.features import Network, features_of, fid, kid
 from fieldscape.systems.gan.generators import Generator
 from fieldscape.systems.gan.picture import Sampling, as_pictures, draw, pixel_centers
-from fieldscape.systems.gan.poses import GivenPoses, Prior, batch_rays
+from fieldscape.systems.gan.poses import GivenPoses, Prior, batch_rays, swung
 from fieldscape.systems.gan.sources import as_floats, smaller
 from fieldscape.types import Camera, Field
 from fieldscape.volume import OPAQUE, intervals, stratified, weights
 
 SIDEWAYS = 12.0
 """Degrees of yaw by which views are compared."""
+PIVOT = 2.75
+"""Metres before a given camera, about which it is swung."""
 AT_ONCE = 32
 LARGEST_SHOWN = 64
 """Side of pictures that are looked at on the way, where patches of larger ones are learned from."""
@@ -42,16 +45,7 @@ def view(prior: Prior, count: int, side: int, yaw: float = 0.0) -> Camera:
     """``count`` times the mean camera, ``yaw`` degrees aside (of given poses the first, about what it looks at)."""
     if isinstance(prior, GivenPoses):
         camera = prior.cameras(torch.zeros(count, dtype=torch.long), side)
-        angle = torch.deg2rad(torch.tensor(yaw))
-        pivot = camera.position + 2.75 * camera.forward
-        down = camera.pose[:, :3, 1]
-        turned = camera.pose.clone()
-        sine, cosine = angle.sin(), angle.cos()
-        right, ahead = camera.pose[:, :3, 0], camera.pose[:, :3, 2]
-        turned[:, :3, 0], turned[:, :3, 2] = cosine * right - sine * ahead, sine * right + cosine * ahead
-        turned[:, :3, 1] = down
-        turned[:, :3, 3] = pivot - 2.75 * turned[:, :3, 2]
-        return Camera(turned, camera.focal, camera.center, side, side)
+        return swung(camera, camera.pose[0, :3, 1], PIVOT, yaw)
     angles = torch.deg2rad(torch.tensor([[yaw, 0.0]])).repeat(count, 1)
     fov = torch.full((count,), float(torch.deg2rad(torch.tensor(sum(prior.fov) / 2))))
     return prior.at(angles, torch.zeros(count, 3), fov, side)
@@ -122,13 +116,15 @@ def measured(
     beside, beside_depth = seen(generator, z[:few], aside, where)
     other, _ = seen(generator, z[:few], view(prior, few, side, -SIDEWAYS), where)
     carried = figures.reprojection(front, depth, ahead, beside, beside_depth, aside)
+    flat = [along_rays(at, figures.boards(planar(at, z))) for at, z in ((ahead, depth), (aside, beside_depth))]
+    board = figures.reprojection(front, flat[0], ahead, beside, flat[1], aside)
     number = min(count, len(photos))
     floor = min(number, len(others))
     few_thick = min(FOGGED, count)
     device = generator.low.device
     field = generator.field(generator.mapping(z[:few_thick].to(device)))
     before, entropy = thickness(field, ahead[:few_thick].to(device), where)
-    maps = None if known is None else (depths.mean_map(depths.planar(camera, along_ray)), depths.mean_map(known))
+    maps = None if known is None else (depths.mean_map(planar(camera, along_ray)), depths.mean_map(known))
     told = {} if maps is None else {"depth_correlation": figures.correlation(*maps)}
     return told | {
         "swd": figures.sliced_wasserstein(color[:number], photos[:number]),
@@ -139,6 +135,7 @@ def measured(
         "relief": figures.relief(depth, config.near, config.far),
         "view_change": carried.change,
         "reprojection": carried.ratio,
+        "board": board.ratio,
         "mirrored": float((beside.flip(-1) - other).abs().mean()) / max(carried.change, 1e-9),
         "alpha": float(before.mean()),
         "fog": float(entropy.median()),
@@ -225,6 +222,8 @@ def complaints(found: dict[str, float]) -> Iterator[str]:
         yield "scenes change more with the view than from one to the next (pose leak): lower --yaw, or train longer"
     if found.get("depth_correlation", 1) < 0:
         yield "depth is the wrong way round (hollow): give --poses or --depth-aware, or train with another --seed"
+    if found.get("board", 1e9) < found["reprojection"]:
+        yield "a flat board explains how views change better than depth does: train longer, or with another --seed"
     if found["reprojection"] > 0.6:
         yield "depth does not explain how views change (fog, or hollow): train longer, or with another --seed"
 

@@ -9,7 +9,8 @@ A label is what a pose is to a discriminator: a few numbers that it may be told,
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import math
+from dataclasses import dataclass, replace
 from typing import TypeAlias
 
 import torch
@@ -17,6 +18,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from fieldscape.cameras import pixel_rays
+from fieldscape.rotations import about, from_vector
 from fieldscape.types import Camera, Rays
 
 PROBES = 4096
@@ -140,6 +142,20 @@ def seen_points(prior: Prior, near: float, far: float, generator: torch.Generato
 def batch_rays(camera: Camera, pixels: Float[Tensor, "p 2"]) -> Rays:
     """The rays of the same pixels of each of a batch of cameras: [b, p]."""
     return pixel_rays(camera.map(lambda tensor: tensor[:, None]), pixels.expand(len(camera), *pixels.shape))
+
+
+def swung(camera: Camera, down: Float[Tensor, "3"], pivot: float, yaw: float, pitch: float = 0.0) -> Camera:
+    """Cameras turned about the point ``pivot`` ahead of each, by degrees of yaw (looks right) and pitch (looks up).
+
+    down: the axis of yaw.
+    """
+    center = camera.position + pivot * camera.forward
+    tilt = from_vector(math.radians(pitch) * camera.pose[..., :3, 0])
+    turn = about(down, torch.tensor(math.radians(yaw))) @ tilt
+    pose = camera.pose.clone()
+    pose[..., :3, :3] = turn @ pose[..., :3, :3]
+    pose[..., :3, 3] = center + (turn @ (camera.position - center)[..., None])[..., 0]
+    return replace(camera, pose=pose)
 
 
 def _turned(angles: Float[Tensor, "b 2"]) -> Float[Tensor, "b 3 3"]:

@@ -6,7 +6,6 @@ Roich et al., 2021), while its density is held to what it was: else a board with
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass, replace
@@ -18,7 +17,6 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d
 
-from fieldscape.rotations import about
 from fieldscape.systems.gan.config import GanConfig
 from fieldscape.systems.gan.figures import carried
 from fieldscape.systems.gan.generators import Generator
@@ -28,7 +26,7 @@ from fieldscape.systems.gan.invert.search import Guesses, search, single
 from fieldscape.systems.gan.invert.stances import Stances, stances_of
 from fieldscape.systems.gan.measure import sampling
 from fieldscape.systems.gan.picture import Sampling, as_pictures, draw
-from fieldscape.systems.gan.poses import Prior
+from fieldscape.systems.gan.poses import Prior, swung
 from fieldscape.types import Camera
 
 Told: TypeAlias = Callable[[float], None]
@@ -103,16 +101,6 @@ def invert_photo(
     return Inverted(
         generator, tuned, config, code, camera, (yaw, pitch), unusual, down, stances.pivot, by_code, by_weights
     )  # fmt: skip
-
-
-def swung(camera: Camera, down: Float[Tensor, "3"], pivot: float, yaw: float, pitch: float = 0.0) -> Camera:
-    """A single camera turned about the point ``pivot`` ahead by degrees of yaw (looks right) and pitch (looks up)."""
-    center = camera.position + pivot * camera.forward
-    turn = about(down, torch.tensor(math.radians(yaw))) @ about(camera.pose[:3, 0], torch.tensor(math.radians(pitch)))
-    pose = camera.pose.clone()
-    pose[:3, :3] = turn @ pose[:3, :3]
-    pose[:3, 3] = center + turn @ (camera.position - center)
-    return replace(camera, pose=pose)
 
 
 def follow(
