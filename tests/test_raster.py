@@ -196,9 +196,10 @@ def test_separate_meshes_composite_to_what_the_merged_mesh_shows() -> None:
 def test_nothing_is_drawn_of_nothing() -> None:
     none = torch.zeros(0, 3, dtype=torch.long)
     for draw in (rasterize, rasterize_plain):
-        seen = draw(torch.zeros(4, 3), none, a_camera())
-        assert not bool(seen.hit.any())
-        assert bool(seen.depth.isinf().all())
+        for vertices in (torch.zeros(4, 3), torch.zeros(0, 3)):
+            seen = draw(vertices, none, a_camera())
+            assert not bool(seen.hit.any())
+            assert bool(seen.depth.isinf().all())
     point = rasterize(torch.ones(1, 3), torch.zeros(1, 3, dtype=torch.long), a_camera())
     assert not bool(point.hit.any())
     assert not bool(composite([point, point])[1].hit.any())

@@ -72,7 +72,7 @@ def rasterize(
     vertices that do not exist.
     """
     _require_drawable(vertices, faces, camera, near)
-    flat = vertices.reshape(-1, *vertices.shape[-2:])
+    flat = vertices.reshape(math.prod(vertices.shape[:-2]), *vertices.shape[-2:])
     face, weights, depth, _ = _Draw.apply(flat, faces, _lenses(vertices, camera), _size(camera), near, culled, None)
     return _shaped(vertices, camera, face, weights, depth)
 
@@ -90,7 +90,7 @@ def peel(
     Arguments and what it raises as for ``rasterize``. Faces at the same depth come in the order of their numbers.
     """
     _require_drawable(vertices, faces, camera, near)
-    flat, lenses = vertices.reshape(-1, *vertices.shape[-2:]), _lenses(vertices, camera)
+    flat, lenses = vertices.reshape(math.prod(vertices.shape[:-2]), *vertices.shape[-2:]), _lenses(vertices, camera)
     rasters: list[Raster] = []
     before: tuple[np.ndarray, np.ndarray] | None = None
     for _ in range(layers):
@@ -143,7 +143,7 @@ def coverage(
     from fieldscape.kernels import raster as kernel
     from fieldscape.kernels.exact import share
 
-    flat = vertices.reshape(-1, *vertices.shape[-2:])
+    flat = vertices.reshape(math.prod(vertices.shape[:-2]), *vertices.shape[-2:])
     lenses = torch.from_numpy(_lenses(vertices, camera)).to(flat)
     hit = raster.hit.reshape(-1, camera.height, camera.width)
     depth = torch.where(flat[..., 2] >= near, flat[..., 2], 1.0)  # those behind are not used, but must be finite
