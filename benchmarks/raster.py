@@ -23,9 +23,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 import argparse
 import json
 import multiprocessing
-import resource
 import statistics
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -37,6 +35,7 @@ from fieldscape import devices
 from fieldscape.meshes import sphere
 from fieldscape.nearest import nearest_distance, nearest_distance_in_groups, nearest_in_groups
 from fieldscape.raster import Raster, coverage, interpolate, rasterize, rasterize_plain
+from fieldscape.runs import peak_memory_mb
 from fieldscape.types import Camera, Mesh
 
 POINTS = 4096
@@ -82,8 +81,10 @@ def memory(name: str) -> float:
 
 
 def _peak() -> float:
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
+    peak = peak_memory_mb()
+    if peak is None:
+        raise SystemExit("This system does not tell how much memory a process has had.")
+    return peak
 
 
 def measured(step: Callable[[], object]) -> tuple[float, float]:

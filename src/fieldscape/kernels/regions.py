@@ -9,7 +9,19 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from fieldscape.kernels.compiling import compiled
+from fieldscape.kernels.compiling import compiled, inlined
+
+
+@inlined
+def _step(right, below, y, x, side):
+    """Whether the way to the neighbour on a side (right, below, left, above) is open; its row and its column."""
+    if side == 0:
+        return right[y, x] == 0, y, x + 1
+    if side == 1:
+        return below[y, x] == 0, y + 1, x
+    if side == 2:
+        return x > 0 and right[y, x - 1] == 0, y, x - 1
+    return y > 0 and below[y - 1, x] == 0, y - 1, x
 
 
 @compiled
@@ -33,14 +45,7 @@ def _label(right, below, core, queue, labels):
                     y, x = queue[first] // width, queue[first] % width
                     first += 1
                     for side in range(4):
-                        if side == 0:
-                            open_, b, a = right[y, x] == 0, y, x + 1
-                        elif side == 1:
-                            open_, b, a = below[y, x] == 0, y + 1, x
-                        elif side == 2:
-                            open_, b, a = x > 0 and right[y, x - 1] == 0, y, x - 1
-                        else:
-                            open_, b, a = y > 0 and below[y - 1, x] == 0, y - 1, x
+                        open_, b, a = _step(right, below, y, x, side)
                         if open_ and labels[b, a] == 0 and core[b, a] >= 2 - turn:
                             labels[b, a] = count
                             queue[grown] = b * width + a
@@ -52,14 +57,7 @@ def _label(right, below, core, queue, labels):
             y, x = queue[first] // width, queue[first] % width
             first += 1
             for side in range(4):
-                if side == 0:
-                    open_, b, a = right[y, x] == 0, y, x + 1
-                elif side == 1:
-                    open_, b, a = below[y, x] == 0, y + 1, x
-                elif side == 2:
-                    open_, b, a = x > 0 and right[y, x - 1] == 0, y, x - 1
-                else:
-                    open_, b, a = y > 0 and below[y - 1, x] == 0, y - 1, x
+                open_, b, a = _step(right, below, y, x, side)
                 if open_ and labels[b, a] == 0:
                     labels[b, a] = labels[y, x]
                     queue[grown] = b * width + a

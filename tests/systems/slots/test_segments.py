@@ -1,5 +1,6 @@
 """Segmentation by convexity: its kernels against dumb twins, its rules on made shapes, its quality on streets."""
 
+import itertools
 import math
 import time
 
@@ -13,7 +14,7 @@ from fieldscape.kernels.patches import fit_patches, judge_pairs
 from fieldscape.kernels.regions import label_regions
 from fieldscape.systems.slots import figures, scenes
 from fieldscape.systems.slots.convexity import ConvexitySettings, segment
-from fieldscape.systems.slots.joining import JoiningSettings, join_borders, join_parts, renumbered
+from fieldscape.systems.slots.joining import ENOUGH, JoiningSettings, join_borders, join_parts, renumbered
 from fieldscape.systems.slots.points import PointSettings, prepare
 from fieldscape.types import Camera
 from fieldscape.worlds.street.objects import matrix
@@ -117,15 +118,21 @@ def test_quality_on_streets(split, least):
     assert sum(scores) / len(scores) > least
 
 
-def test_at_least_twenty_maps_a_second():
-    depth_map = scenes.draw_example("contact-noise", 1003, 2, samples=0).depth_map
-    found(depth_map)
+def test_time_of_joining_grows_with_the_regions_and_not_with_their_square():
+    """The same pixels in 36 regions, and in sixteen times as many, as noise leaves them; nearly all become one."""
+    generator = np.random.default_rng(2)
+    right, below = (generator.integers(0, 2, (192, 192)).astype(np.uint8) for _ in range(2))
     spent = []
-    for _ in range(5):
-        start = time.process_time()
-        found(depth_map)
-        spent.append(time.process_time() - start)
-    assert min(spent) < 0.05
+    for across in (6, 24):
+        side = 192 // across
+        labels = np.kron(np.arange(1, across**2 + 1).reshape(across, across), np.ones((side, side), np.int64))
+        times = []
+        for _ in range(3):
+            start = time.process_time()
+            assert join_borders(labels, across**2, right, below, 0.2)[1] < 10
+            times.append(time.process_time() - start)
+        spent.append(min(times))
+    assert spent[1] < 40 * spent[0]
 
 
 # ------------------------------------------------------------------------------------------------------------- kernels
@@ -217,6 +224,57 @@ def test_a_hole_in_a_line_of_cuts_joins_only_without_a_margin():
     assert left == 2
     assert join_borders(labels, count, right, below, 0.04)[1] == 1
     assert (joined[:, :9] == joined[0, 0]).all()
+
+
+def joined_one_by_one(labels: np.ndarray, right: np.ndarray, below: np.ndarray, share: float) -> np.ndarray:
+    """The twin: after each pair that is joined, every border is measured anew."""
+    labels = labels.copy()
+    while True:
+        best, pair = share, (0, 0)
+        for i, j in itertools.combinations(range(1, labels.max() + 1), 2):
+            opened = length = 0
+            for one, other, cuts in (
+                (labels[:, :-1], labels[:, 1:], right[:, :-1]),
+                (labels[:-1], labels[1:], below[:-1]),
+            ):
+                common = ((one == i) & (other == j)) | ((one == j) & (other == i))
+                length += int(common.sum())
+                opened += int((common & (cuts == 0)).sum())
+            if length and opened / length > best:
+                best, pair = opened / length, (i, j)
+        if best == share:
+            return labels
+        labels[labels == pair[1]] = pair[0]
+
+
+@pytest.mark.parametrize("share", [0.1, 0.4, 0.6])
+def test_borders_are_joined_as_if_each_were_measured_anew(share):
+    generator = np.random.default_rng(1)
+    labels = np.kron(np.arange(1, 17).reshape(4, 4), np.ones((4, 5), np.int64))
+    labels[9:11, 3:6] = 0
+    right, below = (generator.integers(0, 2, labels.shape).astype(np.uint8) for _ in range(2))
+    joined, count = join_borders(labels, 16, right, below, share)
+    twin, number = renumbered(joined_one_by_one(labels, right, below, share))
+    assert count == number
+    assert 1 <= count <= 16
+    assert (joined == twin).all()
+
+
+def test_parts_are_joined_alike_in_a_picture_of_many_more_pixels():
+    """A post on a slab, a slab beside them, and an arm: a picture so large that only some of its points are judged."""
+    points = np.zeros((24, 40, 3))
+    points[..., 0], points[..., 1] = np.arange(40) * 0.1, np.arange(24)[::-1, None] * 0.1
+    points[..., 2] = 5 + 0.3 * (np.add.outer(np.arange(24), np.arange(40)) % 3)
+    points[16, 28:34, 2] = 5
+    labels = np.zeros((24, 40), np.int64)
+    labels[12:, 2:14], labels[4:12, 6:10], labels[12:, 14:28], labels[16, 28:34] = 1, 2, 3, 4
+    small = join_parts(labels, points, JoiningSettings())
+    assert small[14, 4] == small[6, 8] != small[14, 20] == small[16, 30]
+    times = 8
+    fine = points.repeat(times, 0).repeat(times, 1)
+    large = join_parts(np.kron(labels, np.ones((times, times), np.int64)), fine, JoiningSettings())
+    assert (large > 0).sum() > ENOUGH
+    assert (large[::times, ::times] == small).all()
 
 
 def test_thin_parts_go_to_what_they_touch_and_lonely_ones_stay():

@@ -96,5 +96,11 @@ class FitConfig:
     far: float = 10.0
     """Where what is explained ends, in metres: 10 indoors, 40 for driving."""
 
+    surfaces: int = 0
+    """The most large planes that are put aside, as what things stand on and before."""
+
+    trust: bool = False
+    """Take each segment for one object: none is merged with another, and none is given up."""
+
     weights: LossWeights = field(default_factory=LossWeights)
     """What each loss counts."""

@@ -64,7 +64,7 @@ def fit(
     vecta = refine(vecta, targets, prototypes, config, config.steps, owner, config.learn_prototypes)
     merged = torch.zeros(len(targets), dtype=torch.long)
     refused: list[set[tuple[int, int]]] = [set() for _ in observed]
-    for _ in range(config.merge_rounds if used > 1 else 0):
+    for _ in range(config.merge_rounds if used > 1 and not config.trust else 0):
         tried, pair = proposals(vecta, explained(vecta, targets, prototypes), targets, config.merge_gap, refused)
         some = (pair[:, 0] >= 0).nonzero()[:, 0]
         if not len(some):
@@ -80,7 +80,8 @@ def fit(
             refused[k].add((int(pair[k, 0]), int(pair[k, 1])))
         merged[some[better]] += 1
     vecta = refine(vecta, targets, prototypes, config, config.final_steps, owner)
-    alive = exists(vecta, explained(vecta, targets, prototypes), targets)
+    least = LEAST_SHARE / 4 if config.trust else LEAST_SHARE
+    alive = exists(vecta, explained(vecta, targets, prototypes), targets, least)
     costs = total(vecta, targets, prototypes, config, owner)
     return Fitted(vecta, alive, costs, tuple(guess.left_out for guess in guesses), tuple(merged.tolist()))
 
@@ -175,7 +176,7 @@ def step_sizes(vecta: Float[Tensor, "*b d"], config: FitConfig) -> Float[Tensor,
         position=(STEP * slots.scale).expand_as(slots.position),
         angles=turns,
         logits=torch.full_like(slots.logits, BLEND),
-        existence=EXIST * one,
+        existence=(0.0 if config.trust else EXIST) * one,
         aspect=torch.full_like(slots.aspect, STRETCH if config.aspect else 0.0),
     )
     return encode(sizes)
@@ -246,10 +247,12 @@ def explained(vecta: Float[Tensor, "b s d"], targets: Targets, prototypes: Proto
     return (costs + torch.where(slots.existence[..., 0] > 0, 0.0, 1e6)[:, None]).argmin(-1)
 
 
-def exists(vecta: Float[Tensor, "b s d"], owner: Int[Tensor, "b n"], targets: Targets) -> Bool[Tensor, "b s"]:
-    """Which slots exist more likely than not, and explain something."""
+def exists(
+    vecta: Float[Tensor, "b s d"], owner: Int[Tensor, "b n"], targets: Targets, least: float = LEAST_SHARE
+) -> Bool[Tensor, "b s"]:
+    """Which slots exist more likely than not, and explain more than the least share of the points."""
     share = torch.nn.functional.one_hot(owner, vecta.shape[1]).mul(targets.weights[..., None]).sum(1)
-    return (decode(vecta).existence[..., 0] > 0) & (share > LEAST_SHARE)
+    return (decode(vecta).existence[..., 0] > 0) & (share > least)
 
 
 def part(targets: Targets, which: Int[Tensor, "c"]) -> Targets:

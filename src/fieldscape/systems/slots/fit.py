@@ -1,9 +1,10 @@
-"""``fieldscape slots fit``: one depth map in, a run folder with its objects out, without a network."""
+"""``fieldscape slots fit``: one depth map in, a run folder with its objects out, with or without a network."""
 
 from __future__ import annotations
 
 import dataclasses
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import torch
@@ -22,16 +23,22 @@ from fieldscape.systems.slots import direct, scene
 from fieldscape.systems.slots.config import FitConfig
 from fieldscape.systems.slots.convexity import ConvexitySettings, segment
 from fieldscape.systems.slots.figures import free_space_violation, scene_to_mesh
+from fieldscape.systems.slots.model import read_model
 from fieldscape.systems.slots.objects import Objects, drawn, objects_of, write_objects
 from fieldscape.systems.slots.options import SlotsFitOptions
 from fieldscape.systems.slots.points import Observed, PointSettings, prepare
 from fieldscape.systems.slots.prototypes import Prototypes, scattered
+from fieldscape.systems.slots.reducing import enlarged, reduced, times_smaller
 from fieldscape.systems.slots.targets import inverse
 
 DRIVING = 20.0
 """A far cut over this is outdoors, where voxels are coarser."""
 SURFACE = 2048
 """Points of each object's surface that figures are measured with."""
+ROOM = 5.0
+"""A far cut up to this is a room close by, where large planes are what things stand on and before."""
+SURFACES = 8
+"""Such planes that are put aside, unless the user says how many."""
 ENOUGH = 20
 """Pixels that must show things for anything to be fitted."""
 SHOWN = 320
@@ -50,13 +57,18 @@ class Plan:
 
 def fit(options: SlotsFitOptions) -> None:
     """Fit, write the objects, and say what came out. Raises BadInput for data or options that cannot be used."""
+    model = None if options.model is None else read_model(options.model)
     plan = Plan(planned(options), options.frame)
+    if model is not None:
+        plan = replace(plan, fit=replace(plan.fit, prototypes=len(model.prototypes), level=model.config.level))
     frames = open_depth(options.data, options.layout, options.intrinsics, options.depth_scale)
     if not 0 <= options.frame < len(frames):
         counted = f"0 to {len(frames) - 1}" if len(frames) > 1 else "0"
         raise BadInput(f"--frame is {options.frame}: {options.data} has the frames {counted}.")
-    depth_map = frames[options.frame]
+    given = frames[options.frame]
     begun = time.monotonic()
+    times = times_smaller(given)
+    depth_map = reduced(given, times)
     observed, notes = seen(depth_map, plan.fit, options.seed)
     out = options.out or fresh_path(Path("runs") / f"{options.data.resolve().stem}-{options.frame}-slots")
     source = {"path": str(options.data), "layout": frames.layout, "frame": options.frame, "name": depth_map.name}
@@ -64,16 +76,27 @@ def fit(options: SlotsFitOptions) -> None:
     with progress(None, "fitting", options.quiet) as bar:
         for note in (*frames.notes, *notes):
             bar.say(note)
-        labels = segment(depth_map, observed, ConvexitySettings())
-        prototypes = prototypes_of(plan.fit, options.seed)
-        fitted = direct.fit([observed], [labels], prototypes, plan.fit)
+        if model is not None:
+            labels, prototypes = model.segment(depth_map, observed), model.prototypes
+            fitted = model.find([observed], [labels], plan.fit.final_steps, plan.fit)
+            if not bool(fitted.alive.any()):
+                said = f"The encoder of {options.model} finds nothing in {depth_map.name}"
+                raise BadInput(f"{said}: train it longer, or fit without --model.")
+        else:
+            labels, prototypes = (
+                segment(depth_map, observed, ConvexitySettings()),
+                prototypes_of(plan.fit, options.seed),
+            )
+            fitted = direct.fit([observed], [labels], prototypes, plan.fit)
         if fitted.crowded[0]:
             more = "1 segment" if fitted.crowded[0] == 1 else f"{fitted.crowded[0]} segments"
             bar.say(f"{more} found no slot, the smallest ones: give more than --slots {plan.fit.slots}.")
     objects = objects_of(fitted.vecta[0, fitted.alive[0]], prototypes, observed)
     seconds = time.monotonic() - begun
-    write(run, objects, prototypes, observed, labels, plan)
-    figures = measured(objects, observed)
+    size = (given.camera.height, given.camera.width)
+    objects = replace(objects, pixels=enlarged(objects.pixels, times, *size))
+    write(run, objects, prototypes, observed, enlarged(labels, times, *size), plan, given)
+    figures = measured(objects, observed, given)
     losses = {f"loss_{name}": round(float(cost[0]), 5) for name, cost in fitted.costs.items()}
     merged, left_out = fitted.merged[0], fitted.crowded[0]
     run.report(**figures, seconds=round(seconds, 2), merged=merged, segments_left_out=left_out, **losses)
@@ -84,17 +107,26 @@ def planned(options: SlotsFitOptions) -> FitConfig:
     """The config that the options ask for. Raises BadInput where a number makes no sense."""
     for name, low, high in (
         ("far", 0.5, 1000), ("slots", 1, 64), ("prototypes", 1, 64), ("steps", 1, 10_000), ("merge_rounds", 0, 64),
-        ("final_steps", 0, 10_000),
+        ("final_steps", 0, 10_000), ("surfaces", 0, 32),
     ):  # fmt: skip
         value = getattr(options, name)
-        if not low <= value <= high:
+        if value is not None and not low <= value <= high:
             raise BadInput(f"--{name.replace('_', '-')} is {value:g}; it goes from {low:g} to {high:g}.")
     for item in dataclasses.fields(options.weights):
         value = getattr(options.weights, item.name)
         if not 0 <= value <= 1000:
             raise BadInput(f"--weights.{item.name} is {value:g}; it goes from 0 (off) to 1000.")
+    for name in ("prototypes", "start", "learn_prototypes", "steps", "merge_rounds"):
+        if options.model is not None and getattr(options, name) != getattr(SlotsFitOptions, name):
+            raise BadInput(f"--{name.replace('_', '-')} is for a fit without a network: leave it out with --model.")
     names = {f.name for f in dataclasses.fields(FitConfig)} & {f.name for f in dataclasses.fields(SlotsFitOptions)}
-    return FitConfig(**{name: getattr(options, name) for name in names})
+    config = FitConfig(**{name: getattr(options, name) for name in names - {"surfaces", "trust"}})
+    room = options.far <= ROOM
+    return dataclasses.replace(
+        config,
+        surfaces=(SURFACES if room else 0) if options.surfaces is None else options.surfaces,
+        trust=room if options.trust is None else options.trust,
+    )
 
 
 def seen(depth_map: DepthMap, config: FitConfig, seed: int) -> tuple[Observed, tuple[str, ...]]:
@@ -107,7 +139,7 @@ def seen(depth_map: DepthMap, config: FitConfig, seed: int) -> tuple[Observed, t
     if not bool(depth_map.valid.any()):
         raise BadInput(f"{depth_map.name}: no pixel has a known depth, so there is nothing to find objects in.")
     voxel, voxel_from = (0.15, 15.0) if config.far > DRIVING else (0.05, 5.0)
-    settings = PointSettings(config.points, config.far, voxel, voxel_from, seed=seed)
+    settings = PointSettings(config.points, config.far, voxel, voxel_from, surfaces=config.surfaces, seed=seed)
     observed = prepare(depth_map, settings)
     if int(observed.things.sum()) < ENOUGH or not len(observed.points):
         raise BadInput(
@@ -123,40 +155,56 @@ def prototypes_of(config: FitConfig, seed: int) -> Prototypes:
 
 
 @torch.no_grad()
-def measured(objects: Objects, observed: Observed) -> dict[str, float | int | None]:
-    """How well the objects explain what is seen, in metres; and how much of their surface floats in the empty."""
+def measured(objects: Objects, observed: Observed, given: DepthMap | None = None) -> dict[str, float | int | None]:
+    """How well the objects explain what is seen, in metres; and how much of their surface floats in the empty.
+
+    given: the depth map that judges the latter, where it is larger than that of ``observed``.
+    """
+    given = given or observed.depth_map
+    known = given.valid & ~given.sky & (given.depth < observed.far)
+    share = float(observed.things.sum()) * (known.numel() / observed.things.numel()) / max(1, int(known.sum()))
     if not len(objects):
-        return {"objects": 0, "scene_to_mesh": None, "free_space_violation": None}
+        return {"objects": 0, "things_share": round(share, 3), "scene_to_mesh": None, "free_space_violation": None}
     surface = scattered(objects.vertices, objects.faces, SURFACE, torch.Generator().manual_seed(0)).reshape(-1, 3)
     to_camera = inverse(observed.from_camera)
     local = surface @ to_camera[:3, :3].T + to_camera[:3, 3]
     misses = scene_to_mesh(observed.points, observed.weights, surface)
     return {
         "objects": len(objects),
+        "things_share": round(share, 3),
         "scene_to_mesh": round(misses.median, 4),
         "scene_to_mesh_mean": round(misses.mean, 4),
-        "free_space_violation": round(free_space_violation(local, observed.depth_map, observed.far), 4),
+        "free_space_violation": round(free_space_violation(local, given, observed.far), 4),
     }
 
 
 def write(
-    run: Run, objects: Objects, prototypes: Prototypes, observed: Observed, labels: Int[Tensor, "h w"], plan: Plan
+    run: Run,
+    objects: Objects,
+    prototypes: Prototypes,
+    observed: Observed,
+    labels: Int[Tensor, "h w"],
+    plan: Plan,
+    depth_map: DepthMap,
 ) -> None:
-    """Everything but the report: objects.json, meshes, the scene, and pictures. Raises BadInput if it cannot."""
-    camera = observed.depth_map.camera
-    write_objects(run.path, objects, prototypes, observed, plan.frame)
+    """Everything but the report: objects.json, meshes, the scene, and pictures. Raises BadInput if it cannot.
+
+    depth_map: as it was given; objects and labels have its pixels, whatever size it was fitted at.
+    """
+    camera = depth_map.camera
+    write_objects(run.path, objects, prototypes, observed.from_camera, depth_map, plan.frame)
     scene.write(run.path, objects, camera, observed.from_camera, plan.fit.far)
     which, seen_objects = drawn(objects, camera, inverse(observed.from_camera))
     near, far = span(observed)
     rendered = colorize_depth(torch.where(seen_objects.hit, seen_objects.depth, 0.0), near, far)
-    given = colorize_depth(torch.where(observed.depth_map.valid, observed.depth_map.depth, 0.0), near, far)
+    given = colorize_depth(torch.where(depth_map.valid, depth_map.depth, 0.0), near, far)
     instances = painted(which, objects)
     write_image(run.path / "depth.png", rendered)
     write_image(run.path / "instances.png", instances)
     built = scene.rebuild(read_scene(run.path), torch.device("cpu"))
     times = max(1, -(-SHOWN // camera.width))
     shaded = built.render(cameras.resize(built.start, camera.width * times, camera.height * times)).color
-    color = observed.depth_map.color
+    color = depth_map.color
     row = [given, painted(labels, objects), overlaid(which, objects, given), rendered]
     titles = ["depth given", "segments", "objects on it", "depth of objects", "objects"]
     if color is not None:

@@ -5,7 +5,11 @@ on the ground; x is to the left, so that the axes are right-handed. A point of t
 forward) is moved there by a turn and the camera's height.
 
 The ground is the plane that most points of the picture's lower half lie on, among those within 25 degrees of level
-(``planes.fit_plane``). A wall is a large upright plane with nothing behind it: the front of a thing also is an upright
+(``planes.fit_plane``). Where much lies below that plane it is a table's, or there is none: then the lowest is taken of
+the level planes that the whole picture shows, with the camera tilted by up to 38 degrees. Below 45 degrees an upright
+plane cannot be mistaken for a level one. If much lies even below that, it gives the frame its up and is no ground.
+
+A wall is a large upright plane with nothing behind it: the front of a thing also is an upright
 plane, but past it one sees more of the scene.
 """
 
@@ -25,6 +29,16 @@ Array = np.ndarray
 
 STEEPEST = 25.0
 """Degrees between the ground and level, where the camera is taken to be held upright."""
+TILTED = 38.0
+"""The same for a camera that looks down on things, if its ground is not found otherwise."""
+BELOW = 0.04
+"""The most that may be seen below a ground, as a share of the points: rubbish of the sensor, the far end of a slope."""
+LEAST_LEVEL = 0.03
+"""The share of all known pixels that must lie on such a plane and face its way."""
+ALIKE = 0.94
+"""The least cosine between the normal of a plane and that of a surface that lies on it."""
+LEVELS = 4
+"""Level planes looked at in the whole picture: floor, table, seat, counter."""
 HEIGHT = 1.6
 """Of a camera whose ground is not seen, in metres."""
 LEAST_GROUND = 0.02
@@ -38,40 +52,81 @@ BEHIND = 0.05
 class Ground(NamedTuple):
     """``normal . x = -height`` in camera axes: the normal points up, the camera is ``height`` metres above.
 
-    seen: whether it was found, and not assumed.
+    seen: whether it was found, and not assumed.  table: much was seen to lie below it, so that it is the top of
+    something, and tells which way is up.
     """
 
     normal: Float[Tensor, "3"]
     height: float
     seen: bool
+    table: bool = False
 
 
-def find_ground(points: Float[Array, "h w 3"], known: Bool[Array, "h w"], noise: float, seed: int) -> Ground:
-    """The ground below a camera. points: camera axes, metres; noise: of depth, as a share of it.
+def find_ground(
+    points: Float[Array, "h w 3"], normals: Float[Array, "h w 3"], known: Bool[Array, "h w"], noise: float, seed: int
+) -> Ground:
+    """The ground below a camera. points: camera axes, metres; normals: of the smoothed surface, 0 where unknown;
+    noise: of depth, as a share of it.
 
     Where none is found, level ground 1.6 m below the camera, and ``seen`` False.
     """
     lower = points[len(points) // 2 :][known[len(points) // 2 :]]
-    up = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64)
-    level = Ground(up.float(), HEIGHT, False)
-    if len(lower) < 3:
-        return level
+    whole = points[known]
+    level = Ground(torch.tensor([0.0, -1.0, 0.0]), HEIGHT, False)
     generator = torch.Generator().manual_seed(seed)
-    judges = torch.from_numpy(np.ascontiguousarray(lower[:: max(1, len(lower) // JUDGES)]))
+    first = _level_plane(lower, len(whole), noise, generator, STEEPEST)
+    if first is not None and _below(whole, first, noise) <= BELOW:
+        return first
+    # Now slanted planes through anything are allowed too, so only what faces upwards has a say.
+    facing = normals[known]
+    upward = facing[:, 1] < -math.cos(math.radians(TILTED))
+    rest, facing = whole[upward], facing[upward]
+    found = [] if first is None else [first]
+    for _ in range(LEVELS):
+        plane = _level_plane(rest, len(whole), noise, generator, TILTED)
+        if plane is None:
+            break
+        normal = plane.normal.double().numpy()
+        on = np.abs(rest @ normal + plane.height) < 0.03 + 3 * noise * rest[:, 2]
+        alike = facing[on] @ normal > ALIKE
+        if alike.mean() > 0.5 and alike.sum() > LEAST_LEVEL * len(whole):
+            found.append(plane)
+        rest, facing = rest[~on], facing[~on]
+    if not found:
+        return level
+    lowest = max(found, key=lambda plane: plane.height)
+    return lowest._replace(table=_below(whole, lowest, noise) > BELOW)
+
+
+def _level_plane(
+    points: Float[Array, "n 3"], count: int, noise: float, generator: torch.Generator, steepest: float
+) -> Ground | None:
+    """The plane within ``steepest`` degrees of level that most points lie on; None where it holds too few of ``count``
+    to be believed."""
+    if len(points) < 3:
+        return None
+    up = torch.tensor([0.0, -1.0, 0.0], dtype=torch.float64)
+    judges = torch.from_numpy(np.ascontiguousarray(points[:: max(1, len(points) // JUDGES)]))
     # Depth that is wrong by a share moves a point of the ground by that share of the camera's height, up or down.
-    found = fit_plane(judges, 0.015 + 3 * noise * HEIGHT, generator, up, STEEPEST)
+    found = fit_plane(judges, 0.015 + 3 * noise * HEIGHT, generator, up, steepest)
     if found is None:
-        return level
-    normal, offset = found.normal.double().numpy(), found.offset
+        return None
+    normal, offset, held = found.normal.double().numpy(), found.offset, 0
     for _ in range(2):
-        polished = _polish(lower, normal, offset, 0.01 + 2.5 * noise * -offset)
+        polished = _polish(points, normal, offset, 0.01 + 2.5 * noise * -offset)
         if polished is None:
-            return level
-        normal, offset, count = polished
+            return None
+        normal, offset, held = polished
     tilted = math.degrees(math.acos(min(1.0, abs(float(normal[1])))))
-    if count < LEAST_GROUND * known.sum() or tilted > STEEPEST or -offset < 0.02:
-        return level
+    if held < LEAST_GROUND * count or tilted > steepest or -offset < 0.02 or normal[1] > 0:
+        return None
     return Ground(torch.from_numpy(normal).float(), -offset, True)
+
+
+def _below(points: Float[Array, "n 3"], ground: Ground, noise: float) -> float:
+    """The share of points that lie clearly below a plane."""
+    heights = points @ ground.normal.double().numpy() + ground.height
+    return float((heights < -0.1 - 3 * noise * points[:, 2]).mean())
 
 
 def _polish(points: Array, normal: Array, offset: float, near: float) -> tuple[Array, float, int] | None:

@@ -23,6 +23,7 @@ from torch import Tensor
 
 from fieldscape import raster
 from fieldscape.colors import to_linear
+from fieldscape.data.depth.record import DepthMap
 from fieldscape.files import write_atomic, write_json
 from fieldscape.nearest import nearest_distance_in_groups
 from fieldscape.systems.slots.codec import Slots, decode, rotation
@@ -74,10 +75,14 @@ def objects_of(vecta: Float[Tensor, "k d"], prototypes: Prototypes, observed: Ob
 
 def assigned(vertices: Float[Tensor, "k v 3"], faces: Int[Tensor, "f 3"], observed: Observed) -> Int[Tensor, "h w"]:
     """For each pixel that shows a thing, the number, from 1 on, of the surface nearest to what it shows; else 0."""
+    return nearest_of(sampled(vertices, faces)[0], observed)
+
+
+def nearest_of(samples: Float[Tensor, "k m 3"], observed: Observed) -> Int[Tensor, "h w"]:
+    """``assigned`` for surfaces given by points on them, in the model frame."""
     labels = torch.zeros(observed.smooth.shape, dtype=torch.long)
     row, column = observed.things.nonzero().unbind(-1)
-    if len(vertices) and len(row):
-        samples, _ = sampled(vertices, faces)
+    if len(samples) and len(row):
         points = seen_points(observed, row, column)
         labels[row, column] = 1 + nearest_distance_in_groups(points, samples).argmin(-1)
     return labels
@@ -100,10 +105,12 @@ def drawn(objects: Objects, camera: Camera, to_camera: Float[Tensor, "4 4"]) -> 
     return torch.where(seen.hit, seen.face // len(objects.faces) + 1, 0), seen
 
 
-def describe(objects: Objects, prototypes: Prototypes, observed: Observed, frame: int) -> dict[str, Any]:
-    """The content of objects.json."""
-    camera, slots = observed.depth_map.camera, objects.slots
-    turns, to_camera = rotation(slots.angles), inverse(observed.from_camera)
+def describe(
+    objects: Objects, prototypes: Prototypes, from_camera: Float[Tensor, "4 4"], depth_map: DepthMap, frame: int
+) -> dict[str, Any]:
+    """The content of objects.json. from_camera: camera axes to model frame."""
+    camera, slots = depth_map.camera, objects.slots
+    turns, to_camera = rotation(slots.angles), inverse(from_camera)
     listed = []
     for k in range(len(objects)):
         to_model = torch.eye(4)
@@ -125,28 +132,35 @@ def describe(objects: Objects, prototypes: Prototypes, observed: Observed, frame
                 "roll": round(roll, 4),
                 "to_model": _short(to_model),
                 "to_camera": _short(there),
-                "to_world": _short(camera.pose @ there) if observed.depth_map.posed else None,
+                "to_world": _short(camera.pose @ there) if depth_map.posed else None,
                 "pixels": int((objects.pixels == k + 1).sum()),
                 "mesh": f"meshes/object-{k + 1}.glb",
             }
         )
     lens = {"focal": camera.focal.tolist(), "center": camera.center.tolist(), "width": camera.width}
-    lens |= {"height": camera.height, "pose": _short(camera.pose) if observed.depth_map.posed else None}
+    lens |= {"height": camera.height, "pose": _short(camera.pose) if depth_map.posed else None}
     return {
-        "frame": {"name": observed.depth_map.name, "number": frame},
+        "frame": {"name": depth_map.name, "number": frame},
         "axes": {"model": "x left, y up, z ahead; origin on the ground below the camera; metres",
                  "camera": "x right, y down, z forward; metres"},
         "camera": lens,
-        "camera_to_model": _short(observed.from_camera),
+        "camera_to_model": _short(from_camera),
         "prototypes": [f"meshes/prototype-{k + 1}.glb" for k in range(len(prototypes))],
         "objects": listed,
     }  # fmt: skip
 
 
-def write_objects(folder: Path, objects: Objects, prototypes: Prototypes, observed: Observed, frame: int) -> None:
+def write_objects(
+    folder: Path,
+    objects: Objects,
+    prototypes: Prototypes,
+    from_camera: Float[Tensor, "4 4"],
+    depth_map: DepthMap,
+    frame: int,
+) -> None:
     """Write objects.json and the meshes: each object, all of them, and each prototype. Raises BadInput if it cannot."""
     (folder / "meshes").mkdir(exist_ok=True)
-    write_json(folder / "objects.json", describe(objects, prototypes, observed, frame))
+    write_json(folder / "objects.json", describe(objects, prototypes, from_camera, depth_map, frame))
     whole = trimesh.Scene()
     for k in range(len(objects)):
         mesh = solid(objects.vertices[k], objects.faces, objects.color(k))

@@ -19,9 +19,12 @@ from fieldscape.data.depth.record import DepthMap
 from fieldscape.errors import BadInput
 from fieldscape.kernels.patches import fit_patches
 from fieldscape.systems.slots.ground import find_ground, find_walls, ground_mask, to_model
+from fieldscape.systems.slots.surfaces import find_surfaces
 
 Array = np.ndarray
 
+TOP = 0.02
+"""Metres from the plane of a table's top within which a point belongs to it, over the noise."""
 SHALLOWEST = 0.2
 """The least cosine between a surface and the ray to it that areas are reckoned with."""
 
@@ -51,6 +54,15 @@ class PointSettings:
     wall_width: float = 2.5
     """That a wall must have, in metres; and half of it as height."""
 
+    surfaces: int = 0
+    """The most large planes of any direction that are put aside too, in rooms: table tops, counters, doors; 0: none."""
+
+    surface_share: float = 0.05
+    """Of the pixels that are left, that such a plane must have."""
+
+    surface_length: float = 0.8
+    """That it must have, in metres; and half of it as width."""
+
     seed: int = 0
     """Of what is drawn."""
 
@@ -61,7 +73,8 @@ class Observed:
 
     points: model frame, metres.  weights: square metres of surface.  pixels: column, row.  normals: model frame,
     towards the camera.  normal, offset: the ground ``normal . x = offset`` in camera axes; the normal points up, so
-    -offset is the camera's height.  from_camera: camera axes to model frame.  ground, background (walls), sky: pixels.
+    -offset is the camera's height.  from_camera: camera axes to model frame.  ground, background (walls and other large
+    planes), sky: pixels.
     smooth: planar depth without its noise, 0 where unknown.  normal_map: camera axes, towards the camera, 0 where
     unknown.  slopes: inverse depth and its slopes along columns and rows, see ``kernels.patches``.  noise: estimated
     standard deviation of depth, as a share of it.  notes: sentences for the user.
@@ -109,16 +122,24 @@ def prepare(depth_map: DepthMap, settings: PointSettings) -> Observed:
     np.divide(1.0, slopes[..., 0], out=smooth, where=slopes[..., 0] > 0)
     normal_map = normals_of(slopes, ray_x, ray_y)
     space = unproject(smooth, ray_x, ray_y)
-    ground = find_ground(unproject(depth, ray_x, ray_y), known, noise, settings.seed)
+    ground = find_ground(unproject(depth, ray_x, ray_y), normal_map, known, noise, settings.seed)
     up = ground.normal.double().numpy()
-    on_ground = np.zeros(known.shape, bool)
+    on_ground, walls = np.zeros((2, *known.shape), bool)
     if ground.seen:
-        on_ground = known & ground_mask(space @ up + ground.height, normal_map @ up, ground.height, noise)
-    walls = np.zeros(known.shape, bool)
+        heights, upward = space @ up + ground.height, normal_map @ up
+        on_ground = known & ground_mask(heights, upward, ground.height, noise)
+        if ground.table:
+            # What lies below a table is not rubbish of the sensor, and nothing is said of what hangs over its edge.
+            walls = on_ground & (np.abs(heights) < TOP + 2.5 * noise * ground.height) & (upward > 0.8)
+            on_ground = np.zeros_like(on_ground)
     if settings.walls:
-        free = known & ~on_ground
+        free = known & ~on_ground & ~walls
         sizes = (settings.walls, settings.wall_share, settings.wall_width)
-        walls = find_walls(space, free, known, ground, noise, settings.seed, *sizes)
+        walls = walls | find_walls(space, free, known, ground, noise, settings.seed, *sizes)
+    if settings.surfaces:
+        near = known & ~on_ground & ~walls & (smooth < settings.far)
+        limits = (settings.surfaces, settings.surface_share, settings.surface_length)
+        walls = walls | find_surfaces(space, normal_map, near, noise, settings.seed, *limits)
     moved = to_model(ground)
     wanted = known & ~on_ground & ~walls & (smooth < settings.far)
     rows, columns = np.nonzero(wanted)
@@ -127,6 +148,8 @@ def prepare(depth_map: DepthMap, settings: PointSettings) -> Observed:
     turn = moved[:3, :3].double().numpy()
     points = space[rows[kept], columns[kept]] @ turn.T + moved[:3, 3].double().numpy()
     notes = () if ground.seen else ("No ground was found: the camera is taken to look level, 1.6 m above it.",)
+    if ground.table:
+        notes = ("No floor was found: heights are over the lowest level surface seen, as of a table.",)
     return Observed(
         points=torch.from_numpy(points).float(),
         weights=torch.from_numpy(weights).float(),
