@@ -27,7 +27,7 @@ from fieldscape.systems.slots.affinity import (
 )
 from fieldscape.systems.slots.grouping import GroupingSettings
 from fieldscape.systems.slots.points import PointSettings, prepare, ray_grid
-from fieldscape.systems.slots.resolution import coarser, coarser_map, finer
+from fieldscape.systems.slots.reducing import thinned
 from fieldscape.systems.slots.teacher import Teacher, TeacherConfig, affinity_loss
 
 STREET = PointSettings(far=14.0)
@@ -284,13 +284,13 @@ def test_damaged_teachers_are_refused(change, said):
 
 
 def test_every_third_pixel_is_what_a_camera_of_a_third_would_see():
-    coarse, drawn = coarser_map(street(times=3), 3), street()
+    coarse, drawn = thinned(street(times=3), 3), street()
     assert torch.equal(coarse.depth, drawn.depth)
     assert torch.equal(coarse.valid, drawn.valid)
     torch.testing.assert_close(coarse.camera.focal, drawn.camera.focal)
     torch.testing.assert_close(coarse.camera.center, drawn.camera.center)
     # An even step: the ray of a kept pixel stays the same.
-    fine, half = street(), coarser_map(street(), 2)
+    fine, half = street(), thinned(street(), 2)
     kept = torch.tensor([2 * 10 + 1.5, 2 * 7 + 1.5])
     middle = torch.tensor([10.5, 7.5])
     torch.testing.assert_close(
@@ -298,26 +298,11 @@ def test_every_third_pixel_is_what_a_camera_of_a_third_would_see():
     )
 
 
-@pytest.mark.parametrize("step", [2, 3])
-def test_labels_of_a_coarse_picture_come_back_to_every_pixel(step):
-    observed = prepare(street(times=3), STREET)
-    truth = observed.depth_map.instances
-    assert truth is not None
-    small = coarser(observed, step)
-    assert small.depth_map.instances is not None
-    assert small.smooth.shape == small.depth_map.depth.shape
-    back = finer(torch.where(small.things, small.depth_map.instances, 0), small, observed, step)
-    both = observed.things & (truth > 0)
-    assert torch.equal(back > 0, observed.things)
-    assert figures.adjusted_rand(back[both], truth[both]) > 0.97
-
-
-def test_wide_maps_are_worked_coarse_and_labelled_whole():
+def test_what_is_labelled_is_what_shows_things_and_of_one_map():
     net = Teacher(stirred(AffinityNet(4, seeded())), GroupingSettings(), {})
-    depth_map = street(times=3)
+    depth_map = street()
     observed = prepare(depth_map, STREET)
     labels = net.segment(depth_map, observed)
-    assert labels.shape == (288, 384)
     assert torch.equal(labels > 0, observed.things)
     with pytest.raises(ValueError, match="pixels"):
-        net.segment(street(), observed)
+        net.segment(street(times=3), observed)

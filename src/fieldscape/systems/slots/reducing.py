@@ -61,6 +61,34 @@ def reduced(depth_map: DepthMap, times: int) -> DepthMap:
     )
 
 
+def thinned(depth_map: DepthMap, step: int) -> DepthMap:
+    """Every ``step``-th pixel of a depth map, beginning at the middle of the first, and its camera."""
+    start = step // 2
+
+    def some(values: Tensor) -> Tensor:
+        return values[start::step, start::step].contiguous()
+
+    depth = some(depth_map.depth)
+    camera = replace(
+        depth_map.camera,
+        focal=depth_map.camera.focal / step,
+        # The middle of a kept pixel is the middle of a coarse one.
+        center=(depth_map.camera.center - (start + 0.5)) / step + 0.5,
+        width=depth.shape[1],
+        height=depth.shape[0],
+    )
+    return replace(
+        depth_map,
+        depth=depth,
+        valid=some(depth_map.valid),
+        sky=some(depth_map.sky),
+        camera=camera,
+        instances=None if depth_map.instances is None else some(depth_map.instances),
+        classes=None if depth_map.classes is None else some(depth_map.classes),
+        color=None if depth_map.color is None else some(depth_map.color),
+    )
+
+
 def blocks(values: Tensor, times: int) -> Tensor:
     """[h, w] as [h / times, w / times, times * times]."""
     height, width = (side // times for side in values.shape)

@@ -37,7 +37,7 @@ from fieldscape.systems.slots.figures import foreground_ari
 from fieldscape.systems.slots.grouping import GroupingSettings, blended, group
 from fieldscape.systems.slots.joining import JoiningSettings
 from fieldscape.systems.slots.points import Observed, PointSettings, prepare
-from fieldscape.systems.slots.resolution import coarser, coarser_map, finer
+from fieldscape.systems.slots.reducing import thinned
 from fieldscape.systems.slots.scenes import draw_example
 from fieldscape.worlds.street.render import noisy
 
@@ -46,7 +46,7 @@ Array = np.ndarray
 FORMAT = 1
 """Of what is saved."""
 WORKING_WIDTH = 128
-"""Pixels across of the pictures that are learned from, three quarters of it high; larger ones are made smaller."""
+"""Pixels across of the pictures that are learned from, three quarters of it high."""
 MARKERS = tuple(
     ConvexitySettings(gap_metres=gap, lean=lean, margin=margin, joining=JoiningSettings(least=least))
     for gap, lean, margin, least in ((0.1, 15.0, 2, 250), (0.1, 12.0, 2, 250), (0.07, 20.0, 3, 180))
@@ -123,18 +123,14 @@ class Teacher:
     def segment(self, depth_map: DepthMap, observed: Observed) -> Int[Tensor, "h w"]:
         """The things in a depth map: 0 for ground, walls, sky and what is unknown or too far, then 1, 2, ...
 
-        Large maps are worked at about ``WORKING_WIDTH``, and what is found is brought back to every pixel. Raises
-        ValueError where ``observed`` is of another depth map.
+        It learned from maps ``WORKING_WIDTH`` pixels wide, and works best on such: ``reducing`` makes large ones small.
+        Raises ValueError where ``observed`` is of another depth map.
         """
         if observed.smooth.shape != depth_map.depth.shape:
             raise ValueError(f"{depth_map.name}: what was observed is of {tuple(observed.smooth.shape)} pixels")
         if not bool(observed.things.any()):
             return torch.zeros(depth_map.depth.shape, dtype=torch.int64)
-        height, width = depth_map.depth.shape
-        step = max(1, round(max(width, height * 4 / 3) / WORKING_WIDTH))
-        worked = observed if step == 1 else coarser(observed, step)
-        labels = find(worked, affinities_of(self.net, worked), self.grouping)
-        return labels if step == 1 else finer(labels, worked, observed, step)
+        return find(observed, affinities_of(self.net, observed), self.grouping)
 
     def state(self) -> tuple[dict[str, Tensor], dict[str, Any]]:
         """Tensors and plain JSON that ``from_state`` makes the same teacher of."""
@@ -201,7 +197,7 @@ def draw_lesson(config: TeacherConfig, index: int) -> Lesson:
     observed = prepare(fine, settings)
     votes = torch.stack([segment(fine, observed, marker) for marker in MARKERS])
     votes = votes[:, FINER // 2 :: FINER, FINER // 2 :: FINER]
-    shown = coarser_map(fine, FINER)
+    shown = thinned(fine, FINER)
     random = np.random.Generator(np.random.PCG64([FIRST_LESSON, index]))
     # Splits take turns with the index; the coin must not.
     if random.random() < config.noisy:
