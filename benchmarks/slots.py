@@ -44,7 +44,7 @@ from fieldscape.systems.slots.convexity import ConvexitySettings, segment
 from fieldscape.systems.slots.evaluate import Found, Judged, from_clusters, from_slots
 from fieldscape.systems.slots.literal import fit_literally
 from fieldscape.systems.slots.neighbours import Seen, found_again
-from fieldscape.systems.slots.objects import Objects, drawn, objects_of
+from fieldscape.systems.slots.objects import Objects, drawn
 from fieldscape.systems.slots.options import SlotsFitOptions
 from fieldscape.systems.slots.points import Observed, PointSettings, prepare
 from fieldscape.systems.slots.prototypes import Prototypes
@@ -369,7 +369,7 @@ def solved(
     labels = segment(small, observed, ConvexitySettings())
     prototypes = fit.prototypes_of(config, 0)
     fitted = direct.fit([observed], [labels], prototypes, config)
-    objects = objects_of(fitted.vecta[0, fitted.alive[0]], prototypes, observed)
+    objects = fit.found(fitted, prototypes, observed, config)
     seconds = {"seconds": time.monotonic() - wall, "processor_seconds": time.process_time() - begun}
     back = inverse(observed.from_camera)
     centers = objects.slots.position @ back[:3, :3].T + back[:3, 3]

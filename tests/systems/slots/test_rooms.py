@@ -15,9 +15,12 @@ from fieldscape.cli import run
 from fieldscape.data.depth.record import DepthMap
 from fieldscape.errors import BadInput
 from fieldscape.systems.slots import fit
+from fieldscape.systems.slots.codec import Slots, encode
 from fieldscape.systems.slots.ground import find_ground
 from fieldscape.systems.slots.neighbours import Seen, found_again
+from fieldscape.systems.slots.objects import objects_of, seen_points, without_slivers
 from fieldscape.systems.slots.points import PointSettings, prepare
+from fieldscape.systems.slots.prototypes import Prototypes
 from fieldscape.systems.slots.reducing import enlarged, reduced, times_smaller
 from fieldscape.systems.slots.scenes import draw_example
 from fieldscape.types import Camera
@@ -233,3 +236,32 @@ def test_large_depth_maps_of_rooms_are_fitted_and_written_at_their_size(tmp_path
     assert picture is not None
     assert picture.shape[:2] == (243, 324)
     assert sum(each["pixels"] for each in described["objects"]) > 2000
+
+
+def test_what_hardly_shows_of_a_thing_is_no_object() -> None:
+    """The stool, and a ball behind the wall that one pixel is said to show."""
+    observed = prepare(room([FLOOR, WALL, STOOL], 20.0), PointSettings(far=5.0))
+    row, column = observed.things.nonzero().unbind(-1)
+    stool = seen_points(observed, row, column).mean(0)
+    plain = Slots(
+        scale=torch.tensor([[0.25], [0.5]]),
+        position=torch.stack([stool, torch.tensor([0.0, 1.0, 6.0])]),
+        angles=torch.zeros(2, 3),
+        logits=torch.zeros(2, 1),
+        existence=torch.full((2, 1), 5.0),
+        aspect=torch.zeros(2, 3),
+    )
+    prototypes = Prototypes(1, 2, torch.Generator().manual_seed(0))
+    objects = objects_of(encode(plain), prototypes, observed)
+    pixels = objects.pixels.clone()
+    assert pixels.unique().tolist() == [0, 1]
+    pixels[0, 0] = 2
+    left = without_slivers(replace(objects, pixels=pixels), observed)
+    assert len(left) == 1
+    torch.testing.assert_close(left.vertices[0], objects.vertices[0])
+    assert torch.equal(left.pixels, objects.pixels)
+    # The other way round, the number of what stays follows.
+    swapped = torch.where(objects.pixels == 1, 2, 0)
+    only = without_slivers(replace(objects, vertices=objects.vertices.flip(0), pixels=swapped), observed)
+    torch.testing.assert_close(only.vertices[0], objects.vertices[0])
+    assert torch.equal(only.pixels, objects.pixels)

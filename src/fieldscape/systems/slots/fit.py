@@ -24,7 +24,7 @@ from fieldscape.systems.slots.config import FitConfig
 from fieldscape.systems.slots.convexity import ConvexitySettings, segment
 from fieldscape.systems.slots.figures import free_space_violation, scene_to_mesh
 from fieldscape.systems.slots.model import read_model
-from fieldscape.systems.slots.objects import Objects, drawn, objects_of, write_objects
+from fieldscape.systems.slots.objects import Objects, drawn, objects_of, without_slivers, write_objects
 from fieldscape.systems.slots.options import SlotsFitOptions
 from fieldscape.systems.slots.points import Observed, PointSettings, prepare
 from fieldscape.systems.slots.prototypes import Prototypes, scattered
@@ -91,7 +91,7 @@ def fit(options: SlotsFitOptions) -> None:
         if fitted.crowded[0]:
             more = "1 segment" if fitted.crowded[0] == 1 else f"{fitted.crowded[0]} segments"
             bar.say(f"{more} found no slot, the smallest ones: give more than --slots {plan.fit.slots}.")
-    objects = objects_of(fitted.vecta[0, fitted.alive[0]], prototypes, observed)
+    objects = found(fitted, prototypes, observed, plan.fit)
     seconds = time.monotonic() - begun
     size = (given.camera.height, given.camera.width)
     objects = replace(objects, pixels=enlarged(objects.pixels, times, *size))
@@ -147,6 +147,12 @@ def seen(depth_map: DepthMap, config: FitConfig, seed: int) -> tuple[Observed, t
             "Choose another --frame, or look farther with --far."
         )
     return observed, observed.notes
+
+
+def found(fitted: direct.Fitted, prototypes: Prototypes, observed: Observed, config: FitConfig) -> Objects:
+    """The objects of a fitted depth map; where segments are trusted, those of slivers are left out."""
+    objects = objects_of(fitted.vecta[0, fitted.alive[0]], prototypes, observed)
+    return without_slivers(objects, observed) if config.trust and len(objects) else objects
 
 
 def prototypes_of(config: FitConfig, seed: int) -> Prototypes:

@@ -12,7 +12,7 @@ objects.json: ``frame`` (name and number of the depth map), ``axes``, ``camera``
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +34,9 @@ from fieldscape.types import Camera
 
 FINE = 3
 """Level of the sphere in files and pictures: 642 vertices an object."""
+
+SLIVER = 0.1
+"""An object of which less than this share shows is none."""
 
 COLORS = (
     (0.90, 0.35, 0.28), (0.25, 0.55, 0.90), (0.98, 0.75, 0.20), (0.35, 0.72, 0.42), (0.66, 0.42, 0.86),
@@ -71,6 +74,24 @@ def objects_of(vecta: Float[Tensor, "k d"], prototypes: Prototypes, observed: Ob
     slots = decode(vecta[order])
     vertices, faces = exported(prototypes.surfaces(slots), prototypes.level, max(FINE, prototypes.level))
     return Objects(slots, slots.logits.softmax(-1), vertices, faces, assigned(vertices, faces, observed))
+
+
+@torch.no_grad()
+def without_slivers(objects: Objects, observed: Observed, least: float = SLIVER) -> Objects:
+    """Only the objects of whose outline at least the share ``least`` shows them.
+
+    Of what hardly shows (the seam of a counter, the rim of something behind) a slot makes a large thing that hides
+    behind all else, where nothing speaks against it. Pixels that showed such a thing show none afterwards.
+    """
+    to_camera = inverse(observed.from_camera)
+    local = objects.vertices @ to_camera[:3, :3].T + to_camera[:3, 3]
+    camera = observed.depth_map.camera
+    outline = torch.stack([raster.rasterize(one, objects.faces, camera).hit.sum() for one in local.unbind(0)])
+    shown = torch.bincount(objects.pixels.flatten(), minlength=len(objects) + 1)[1:]
+    kept = shown >= least * outline
+    numbers = torch.cat([torch.zeros(1, dtype=torch.long), kept.long().cumsum(0) * kept])
+    slots = Slots(*(getattr(objects.slots, each.name)[kept] for each in fields(Slots)))
+    return Objects(slots, objects.weights[kept], objects.vertices[kept], objects.faces, numbers[objects.pixels])
 
 
 def assigned(vertices: Float[Tensor, "k v 3"], faces: Int[Tensor, "f 3"], observed: Observed) -> Int[Tensor, "h w"]:
