@@ -6,6 +6,7 @@ import json
 from dataclasses import replace
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import torch
@@ -198,6 +199,17 @@ def test_the_command_writes_what_a_robot_and_a_person_can_read(tmp_path: Path, c
     assert shown.color.shape == (96, 128, 3)
     bare = built.render(built.start, ground=0, **{f"object_{k + 1}": 0.0 for k in range(len(things))})
     assert float(bare.alpha.sum()) == 0 < float(hidden.alpha.sum()) < float(shown.alpha.sum())
+
+
+def test_millimetres_read_as_metres_are_said_to_be_why(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    (tmp_path / "depth").mkdir()
+    rows = 1500 * 110 / (np.arange(96)[:, None] - 20).clip(20)
+    assert cv2.imwrite(str(tmp_path / "depth" / "000.png"), np.broadcast_to(rows, (96, 128)).astype(np.uint16))
+    known = ["--intrinsics", "110", "110", "64", "48", "--depth-scale", "1"]
+    assert run(["slots", "fit", str(tmp_path / "depth"), "--out", str(tmp_path / "out"), *known]) == 2
+    said = capsys.readouterr().err
+    assert "nothing stands above the ground" in said
+    assert "if it is a millimetre" in said
 
 
 def test_bad_input_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -119,6 +119,8 @@ def test_stages_follow_one_another() -> None:
     assert later.losses.entropy == 0
     assert last.losses is not None
     assert last.losses.entropy == SMALL.weights.entropy
+    assert later.losses.smooth == SMALL.weights.smooth
+    assert last.losses.smooth == learning.SMOOTHING * SMALL.weights.smooth
 
 
 def test_a_mirrored_scene_costs_its_mirrored_slots_the_same(pool: Batch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from functools import partial
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
@@ -221,3 +222,14 @@ def test_runs_that_are_not_trainings(tmp_path: Path) -> None:
         read_model(tmp_path / "empty")
     with pytest.raises(BadInput, match="only --minutes and --steps"):
         train.planned(train.SlotsTrainOptions(out=tmp_path / "empty", resume=True, points=100))
+
+
+def test_step_sizes_fade_and_prototypes_settle_last() -> None:
+    pace = [train.fading(done / 100) for done in range(101)]
+    assert pace[0] == 1
+    assert pace[-1] == pytest.approx(train.LAST_RATE)
+    assert all(one > other for one, other in pairwise(pace))
+    assert train.settling(0.5) == train.fading(0.5)
+    assert train.settling(0.9) == train.SETTLING > train.fading(0.9)
+    assert train.settling(0.95) == pytest.approx(train.SETTLING / 2)
+    assert train.settling(1.0) == train.settling(1.2) == 0

@@ -69,7 +69,11 @@ def fit(options: SlotsFitOptions) -> None:
     begun = time.monotonic()
     times = times_smaller(given)
     depth_map = reduced(given, times)
-    observed, notes = seen(depth_map, plan.fit, options.seed)
+    try:
+        observed, notes = seen(depth_map, plan.fit, options.seed)
+    except BadInput as error:
+        # What seems wrong with the data (millimetres read as metres, disparity) may well be why.
+        raise BadInput(" ".join([str(error), *(f"Note: {note}" for note in frames.notes)])) from error
     out = options.out or fresh_path(Path("runs") / f"{options.data.resolve().stem}-{options.frame}-slots")
     source = {"path": str(options.data), "layout": frames.layout, "frame": options.frame, "name": depth_map.name}
     run = Run.create(out, "slots", plan, options.seed, source, devices.describe(torch.device("cpu")))

@@ -35,7 +35,9 @@ from fieldscape.types import Camera
 
 STAGES = ((0.0, "A"), (0.4, "B"), (0.7, "C"), (0.9, "D"))
 """When stages begin, as shares of the training. A: the teacher alone, prototypes as they are; B: all losses, prototypes
-learn; C: the depth that slots would show; D: small steps, slots choose one prototype."""
+learn; C: the depth that slots would show; D: small steps, slots choose one prototype, and prototypes become smooth."""
+SMOOTHING = 10.0
+"""How much more smoothness counts in the end: what is left of rough prototypes by then is the noise of what taught."""
 COLDEST = 0.3
 """What logits of prototypes are divided by in the end."""
 EARLIER = 0.3
@@ -71,7 +73,8 @@ def stage_at(progress: float, config: TrainConfig) -> Stage:
         return Stage(name, None, False, config.teaching.pose, 1.0)
     pose = config.teaching.pose * max(0.0, 1 - (progress - STAGES[1][0]) / (STAGES[2][0] - STAGES[1][0]))
     late = min(max((progress - STAGES[2][0]) / (STAGES[3][0] - STAGES[2][0]), 0.0), 1.0)
-    weights = replace(config.weights, entropy=config.weights.entropy * late)
+    smooth = config.weights.smooth * (SMOOTHING if name == STAGES[3][1] else 1.0)
+    weights = replace(config.weights, entropy=config.weights.entropy * late, smooth=smooth)
     return Stage(name, weights, True, pose, COLDEST**late)
 
 

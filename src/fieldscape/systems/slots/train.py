@@ -39,6 +39,8 @@ WARM = 100
 """Steps over which the step size grows to its full size."""
 LAST_RATE = 0.02
 """What is left of the step size in the end."""
+SETTLING = 0.3
+"""What is left of the prototypes' step size when the last stage begins."""
 LONGEST = 1.0
 """The largest length of a gradient."""
 FORGET = 0.98
@@ -124,8 +126,9 @@ def learn(
         stage = stage_at(done, config)
         learner.temperature = stage.temperature
         learner.prototypes.requires_grad_(stage.shapes)
-        for group, rate in zip(learner.adam.param_groups, (config.rate, config.shape_rate)):
-            group["lr"] = rate * min(1.0, (learner.step + 1) / WARM) * fading(done)
+        rates = (config.rate * fading(done), config.shape_rate * settling(done))
+        for group, rate in zip(learner.adam.param_groups, rates):
+            group["lr"] = rate * min(1.0, (learner.step + 1) / WARM)
         batch = chosen(pool, torch.randint(len(pool), (config.batch,), generator=learner.chance))
         batch = begun(batch, config, learner.chance)
         loss, told, encoded = batch_losses(learner.encoder, learner.prototypes, batch, config, stage)
@@ -172,6 +175,12 @@ def looked_at(done: float, config: TrainConfig) -> int:
 def fading(done: float) -> float:
     """The share of the step size that is left: half a cosine."""
     return LAST_RATE + (1 - LAST_RATE) * (0.5 + 0.5 * math.cos(math.pi * min(done, 1.0)))
+
+
+def settling(done: float) -> float:
+    """The same of the prototypes: in the last stage larger, so that they can become smooth, and then nothing."""
+    start = STAGES[3][0]
+    return fading(done) if done < start else SETTLING * max(0.0, 1 - (done - start) / (1 - start))
 
 
 def renewed(learner: Learner, bar: Bar) -> None:
