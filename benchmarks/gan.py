@@ -73,7 +73,7 @@ from fieldscape.worlds.shading import World, render
 PARTS = ("speed", "sines", "rooms", "ways", "invert")
 ASIDE = 10.0
 PIVOT = 2.75
-IMAGES = 6_400
+IMAGES = 3_200
 """Photos seen by each of ``WAYS``."""
 WAYS = {
     "all counter-measures": [],
