@@ -185,13 +185,13 @@ def test_fit_with_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) ->
     assert run(["make", "street", "--out", str(data), *made]) == 0
     learner, at = train.begin(SMALL, 0), Run.create(model, SYSTEM, SMALL, 0, {}, "cpu")
     bias = learner.encoder.look.to_existence[1].bias.data
-    for step, (sure, status) in enumerate([(3.0, 0), (-9.0, 2)]):
+    for step, (sure, status) in enumerate([(3.0, 0), (-9.0, 2)], 1):
         bias.fill_(sure)
         at.save(step, learner.tensors(), learner.state())
         to = tmp_path / f"fit{step}"
         fit = ["slots", "fit", str(data), "--model", str(model), "--final-steps", "2", "--out", str(to), "--quiet"]
         assert run(fit) == status
-    assert json.loads((tmp_path / "fit0" / "report.json").read_text())["objects"] >= 1
+    assert json.loads((tmp_path / "fit1" / "report.json").read_text())["objects"] >= 1
     assert "finds nothing" in capsys.readouterr().err
     assert run(["slots", "fit", str(data), "--model", str(model), "--merge-rounds", "2"]) == 2
     assert "leave it out with --model" in capsys.readouterr().err
@@ -218,7 +218,12 @@ def test_runs_that_are_not_trainings(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="slots train"):
         read_model(tmp_path / "other")
     Run.create(tmp_path / "empty", SYSTEM, SMALL, 0, {}, "cpu")
-    with pytest.raises(BadInput, match="no checkpoint"):
+    with pytest.raises(BadInput, match="no trained encoder"):
+        read_model(tmp_path / "empty")
+    # A teacher is saved before the first step.
+    begun, at = train.begin(SMALL, 0), Run.open(tmp_path / "empty")
+    at.save(0, begun.tensors(), begun.state())
+    with pytest.raises(BadInput, match="no trained encoder"):
         read_model(tmp_path / "empty")
     with pytest.raises(BadInput, match="only --minutes and --steps"):
         train.planned(train.SlotsTrainOptions(out=tmp_path / "empty", resume=True, points=100))

@@ -121,8 +121,8 @@ def read_model(path: Path | str) -> Model:
         raise BadInput(f"{path} is a run of the system {run.record['system']!r}: give one of fieldscape slots train.")
     config = run.config(TrainConfig)
     checkpoint = run.latest()
-    if checkpoint is None:
-        raise BadInput(f"{path} holds no checkpoint yet: let fieldscape slots train run longer.")
+    if checkpoint is None or not checkpoint.step:
+        raise BadInput(f"{path} holds no trained encoder yet: let fieldscape slots train run longer, with --resume.")
     encoder, shapes = blank(config, 0)
     load(encoder, shapes, checkpoint)
     temperature = checkpoint.state.get("temperature", 1.0)
