@@ -39,6 +39,7 @@ from fieldscape.data.depth.opening import open_depth
 from fieldscape.data.depth.record import DepthMap
 from fieldscape.images import write_image
 from fieldscape.systems.slots import clusters, direct, evaluate, figures, fit
+from fieldscape.systems.slots.codec import likely
 from fieldscape.systems.slots.config import FitConfig
 from fieldscape.systems.slots.convexity import ConvexitySettings, segment
 from fieldscape.systems.slots.evaluate import Found, Judged, from_clusters, from_slots
@@ -149,7 +150,7 @@ def learned(run: Path) -> dict[str, Finder]:
         encoded = model.encode(observed)
         found = []
         for k, each in enumerate(observed):
-            there = encoded.vecta[k, :, -4] > 0
+            there = likely(encoded.vecta[k])
             attended = attended_by(each, encoded.attention[k], there)
             one = from_slots(encoded.vecta[k][there], model.prototypes, each)
             found.append(replace(one, pixels=attended))

@@ -17,8 +17,8 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 from torch.nn.functional import logsigmoid
 
-ABSENT = -12.0
-"""The logit of the existence of a slot that is not there."""
+from fieldscape.systems.slots.seeds import ABSENT
+
 NEVER = -30.0
 """What is added to the attention of slots that are not there."""
 

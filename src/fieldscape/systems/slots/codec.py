@@ -22,7 +22,7 @@ import math
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor
 
 SCALE_SPAN = 0.8
@@ -68,6 +68,15 @@ def encode(slots: Slots) -> Float[Tensor, "*b d"]:
     """The rows of named slots: the inverse of ``decode``."""
     parts = (slots.scale, slots.position, slots.angles, slots.logits, slots.existence, slots.aspect)
     return torch.cat(parts, -1)
+
+
+def likely(vecta: Float[Tensor, "*b d"]) -> Bool[Tensor, "*b"]:
+    """Which slots exist more likely than not.
+
+    >>> likely(torch.tensor([[0.0] * 7 + [1.0, 2.0, 0.0, 0.0, 0.0], [0.0] * 7 + [1.0, -2.0, 0.0, 0.0, 0.0]]))
+    tensor([ True, False])
+    """
+    return decode(vecta).existence[..., 0] > 0
 
 
 def from_raw(

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from fieldscape.systems.slots import losses, seeds
-from fieldscape.systems.slots.codec import Slots, decode, encode, transformed
+from fieldscape.systems.slots.codec import Slots, decode, encode, likely, transformed
 from fieldscape.systems.slots.config import FitConfig, LossWeights
 from fieldscape.systems.slots.merging import proposals
 from fieldscape.systems.slots.points import Observed
@@ -58,7 +58,7 @@ def fit(
     """
     targets = targets_of(observed, config.points)
     guesses = [first_guess(targets, k, each, labels[k], config) for k, each in enumerate(observed)]
-    used = max(1, max(int((guess.vecta[:, -4] > 0).sum()) for guess in guesses))
+    used = max(1, max(int(likely(guess.vecta).sum()) for guess in guesses))
     vecta = best_prototype(torch.stack([guess.vecta[:used] for guess in guesses]), targets, prototypes)
     owner = torch.stack([guess.owner for guess in guesses])
     vecta = refine(vecta, targets, prototypes, config, config.steps, owner, config.learn_prototypes)
@@ -252,7 +252,7 @@ def exists(
 ) -> Bool[Tensor, "b s"]:
     """Which slots exist more likely than not, and explain more than the least share of the points."""
     share = torch.nn.functional.one_hot(owner, vecta.shape[1]).mul(targets.weights[..., None]).sum(1)
-    return (decode(vecta).existence[..., 0] > 0) & (share > least)
+    return likely(vecta) & (share > least)
 
 
 def part(targets: Targets, which: Int[Tensor, "c"]) -> Targets:

@@ -16,6 +16,7 @@ from fieldscape.data.depth.record import DepthMap
 from fieldscape.errors import BadInput
 from fieldscape.runs import Run
 from fieldscape.systems.slots import direct
+from fieldscape.systems.slots.codec import decode, likely
 from fieldscape.systems.slots.config import FitConfig
 from fieldscape.systems.slots.direct import Fitted
 from fieldscape.systems.slots.encoder import Encoded, Encoder
@@ -82,8 +83,8 @@ class Model:
         vecta = encoded.vecta
         owner = owner_of(encoded)
         # Only slots that take part cost time: those that exist come first, as many as the fullest depth map has.
-        order = vecta[..., -4].argsort(dim=-1, descending=True, stable=True)
-        used = max(1, int((vecta[..., -4] > 0).sum(-1).max()))
+        order = decode(vecta).existence[..., 0].argsort(dim=-1, descending=True, stable=True)
+        used = max(1, int(likely(vecta).sum(-1).max()))
         vecta = vecta.gather(1, order[..., None].expand_as(vecta))[:, :used]
         rank = order.argsort(-1)
         owner = torch.where(owner >= 0, rank.gather(1, owner.clamp_min(0)), owner)
@@ -98,7 +99,7 @@ class Model:
 
 def owner_of(encoded: Encoded) -> Int[Tensor, "b n"]:
     """The existing slot that has the largest share of each point; none where the background has a larger one."""
-    there = encoded.vecta[..., -4] > 0
+    there = likely(encoded.vecta)
     shares = torch.where(there[..., None], encoded.attention, -1.0)
     best = shares.max(1)
     rest = 1 - encoded.attention.sum(1)

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from fieldscape.nearest import nearest
 from fieldscape.systems.slots import figures
-from fieldscape.systems.slots.codec import decode
+from fieldscape.systems.slots.codec import decode, likely
 from fieldscape.systems.slots.encoder import Encoder
 from fieldscape.systems.slots.points import Observed, ray_grid, unproject
 from fieldscape.systems.slots.pool import Held
@@ -43,15 +43,15 @@ def row(
         alone = encoder(views_of(observed, None, slots, count), temperature)
         led = encoder(views_of(observed, [each.labels for each in part], slots, count), temperature)
         for k, each in enumerate(part):
-            pixels = grouped(each.observed, alone.attention[k], alone.vecta[k, :, -4] > 0)
-            seeded = grouped(each.observed, led.attention[k], led.vecta[k, :, -4] > 0)
+            pixels = grouped(each.observed, alone.attention[k], likely(alone.vecta[k]))
+            seeded = grouped(each.observed, led.attention[k], likely(led.vecta[k]))
             found = {
                 "ari": figures.foreground_ari(pixels, each.instances, each.observed.smooth > 0),
                 "ari_seeded": figures.foreground_ari(seeded, each.instances, each.observed.smooth > 0),
                 "ari_teacher": figures.foreground_ari(each.labels, each.instances, each.observed.smooth > 0),
                 "count": float(figures.count_error(pixels, each.instances)),
             }
-            alive = alone.vecta[k][alone.vecta[k, :, -4] > 0]
+            alive = alone.vecta[k][likely(alone.vecta[k])]
             found |= surfaces(alive, prototypes, each)
             blends.append(decode(alive).logits.softmax(-1))
             for name, value in found.items():
