@@ -44,12 +44,12 @@ from fieldscape.progress import progress
 from fieldscape.runs import Run, peak_memory_mb
 from fieldscape.stopping import Stop
 from fieldscape.systems.nerf import train_mlp, train_voxels
-from fieldscape.systems.nerf.bricks import Bricks
 from fieldscape.systems.nerf.config import MLP_PRESETS, MlpConfig, VoxelConfig
 from fieldscape.systems.nerf.learn_bricks import bytes_of
 from fieldscape.systems.nerf.options import NerfConfig
 from fieldscape.systems.nerf.pool import useful_pixels
 from fieldscape.types import Views
+from fieldscape.voxels.bricks import Bricks
 
 ENGINES = ("kernels", "torch twin", "tinynerf bf16", "tinynerf float32")
 COLORS = {

@@ -22,7 +22,7 @@ LAYERS = [
         "cameras", "paths", "rotations", "curves", "meshes", "images", "video", "files", "configs", "runs",
         "checkpoints", "resuming", "stopping", "progress", "framing", "kernels", "planes",
     },
-    {"volume", "raster", "nearest", "scenes", "evaluation", "data", "worlds"},
+    {"volume", "voxels", "raster", "nearest", "scenes", "evaluation", "data", "worlds"},
     {"systems"},
     {"commands", "cli", "__main__"},
 ]  # fmt: skip

@@ -17,9 +17,9 @@ from fieldscape.kernels.grid import COLOR_SQUARE, DENSITY_SQUARE, RAW, TRUST, re
 from fieldscape.kernels.learn import CAMERA_NUMBERS, Photos, Rates, learn
 from fieldscape.kernels.lenses import lens_table, pose_table
 from fieldscape.rotations import from_vector
-from fieldscape.systems.nerf.bricks import Bricks, Workers, from_dense
-from fieldscape.systems.nerf.voxels import VISIBLE, VoxelField, march
 from fieldscape.types import Camera, Rays
+from fieldscape.voxels.bricks import Bricks, Workers, from_dense
+from fieldscape.voxels.field import VISIBLE, VoxelField, march
 
 f32 = np.float32
 

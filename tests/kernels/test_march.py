@@ -9,9 +9,9 @@ from fieldscape.kernels.compiling import compiled
 from fieldscape.kernels.grid import aligned
 from fieldscape.kernels.march import MOST, Ray, Samples, _distance, basis, f32, lay, make_samples, see
 from fieldscape.kernels.vectors import lane, steps, store
-from fieldscape.systems.nerf.bricks import Bricks, Workers, from_dense
-from fieldscape.systems.nerf.voxels import VoxelField, distances, march
 from fieldscape.types import Rays, Rendered
+from fieldscape.voxels.bricks import Bricks, Workers, from_dense
+from fieldscape.voxels.field import VoxelField, distances, march
 
 WORKERS = Workers(1)
 

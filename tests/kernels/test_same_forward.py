@@ -16,9 +16,9 @@ from fieldscape.cameras import look_at
 from fieldscape.framing import Framing
 from fieldscape.kernels.learn import CAMERA_NUMBERS, Photos, Rates, learn
 from fieldscape.kernels.lenses import lens_table, pose_table
-from fieldscape.systems.nerf.bricks import Workers, from_dense
-from fieldscape.systems.nerf.voxels import VoxelField
 from fieldscape.types import Camera
+from fieldscape.voxels.bricks import Workers, from_dense
+from fieldscape.voxels.field import VoxelField
 
 f32 = np.float32
 BITS = 2**64 - 1

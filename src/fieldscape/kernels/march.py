@@ -1,6 +1,6 @@
 """Along one ray: where its samples lie, what they hold, what is seen. Training and rendering both go through ``see``.
 
-The formulas are those of ``volume`` and of the torch field in ``systems/nerf/voxels.py``, which tests hold this to.
+The formulas are those of ``volume`` and of the torch field in ``voxels/field.py``, which tests hold this to.
 What differs is the order of work, so that sixteen samples are placed at once and few memory lines are touched:
 
 1. of sixteen steps at a time, those that lie in occupied cells (``_find``);

@@ -12,11 +12,11 @@ from fieldscape.framing import Framing
 from fieldscape.progress import Bar, progress
 from fieldscape.runs import Run
 from fieldscape.stopping import Stop
-from fieldscape.systems.nerf import train_voxels, voxels
-from fieldscape.systems.nerf.bricks import Bricks
+from fieldscape.systems.nerf import train_voxels
 from fieldscape.systems.nerf.config import VoxelConfig
-from fieldscape.systems.nerf.voxels import VoxelField, distances, grid_shape, march, picture
 from fieldscape.types import Camera, Rays, Views
+from fieldscape.voxels.bricks import Bricks
+from fieldscape.voxels.field import SHIFT, VoxelField, distances, grid_shape, march, picture
 
 
 def framing(unbounded: bool = False) -> Framing:
@@ -82,7 +82,7 @@ def test_a_hard_ball_has_its_depth_and_its_outline() -> None:
     aimed = Rays(torch.tensor([[0.0, 0.0, -3.0], [0.75, 0.0, -3.0]]), torch.tensor([[0.0, 0.0, 1.0]]).expand(2, 3))
     with torch.no_grad():
         seen = march(field, aimed, framing(), torch.zeros(3))
-    assert float(seen.depth[0]) == pytest.approx(3 - (0.6 - voxels.SHIFT / 80), abs=0.03)
+    assert float(seen.depth[0]) == pytest.approx(3 - (0.6 - SHIFT / 80), abs=0.03)
     assert float(seen.alpha[0]) == pytest.approx(1, abs=0.01)
     assert float(seen.alpha[1]) < 0.01
 
@@ -118,7 +118,7 @@ def test_a_refined_field_looks_the_same() -> None:
 
 def test_no_occupied_cell_is_lost_by_refining() -> None:
     fine = ball().refined((50, 65, 41))
-    per_voxel = torch.nn.functional.softplus(fine.density.view(1, 1, *fine.shape) - voxels.SHIFT)
+    per_voxel = torch.nn.functional.softplus(fine.density.view(1, 1, *fine.shape) - SHIFT)
     dense = torch.nn.functional.max_pool3d(per_voxel, 2, 1)[0, 0] > 0.5
     assert not bool((dense & ~fine.occupied).any())
 

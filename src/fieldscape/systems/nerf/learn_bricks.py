@@ -17,10 +17,10 @@ from fieldscape.kernels.learn import Photos, Rates, learn
 from fieldscape.kernels.lenses import LENS_NUMBERS, lens_table, pose_table
 from fieldscape.progress import Bar
 from fieldscape.systems.nerf.adjusting import Adjustment
-from fieldscape.systems.nerf.bricks import Bricks, Workers
 from fieldscape.systems.nerf.config import VoxelConfig, smoothness
 from fieldscape.systems.nerf.pool import Pool
 from fieldscape.types import Camera, Rendered, Views
+from fieldscape.voxels.bricks import Bricks, Workers
 
 RAYS_A_STEP = 2**14
 """Enough to keep every thread busy for some milliseconds between two looks at the clock."""

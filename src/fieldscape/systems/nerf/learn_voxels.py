@@ -15,11 +15,11 @@ from fieldscape.cameras import image_rays
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.framing import Framing
 from fieldscape.systems.nerf.config import VoxelConfig, smoothness
-from fieldscape.systems.nerf.grid import RowAdam
 from fieldscape.systems.nerf.pixels import look_up, squared_error, to_device
 from fieldscape.systems.nerf.pool import Pool, known_opacity, unravel
-from fieldscape.systems.nerf.voxels import VoxelField, march, picture
 from fieldscape.types import Camera, Rendered, Views
+from fieldscape.voxels.field import VoxelField, march, picture
+from fieldscape.voxels.grid import RowAdam
 
 RAYS_A_STEP = 2**12
 

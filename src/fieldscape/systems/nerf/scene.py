@@ -14,13 +14,13 @@ from fieldscape.configs import load_config
 from fieldscape.errors import BadInput
 from fieldscape.framing import frame
 from fieldscape.scenes import Scene, SceneFiles, typical_view, write_scene
-from fieldscape.systems.nerf.bricks import Bricks, Workers, from_dense
 from fieldscape.systems.nerf.config import MlpConfig, VoxelConfig
 from fieldscape.systems.nerf.mlp import NerfMlp, Placement, render_picture
 from fieldscape.systems.nerf.train_mlp import FittedMlp
 from fieldscape.systems.nerf.train_voxels import FittedVoxels
-from fieldscape.systems.nerf.voxels import VoxelField, picture
 from fieldscape.types import Camera, Rendered, Views
+from fieldscape.voxels.bricks import Bricks, Workers, from_dense
+from fieldscape.voxels.field import VoxelField, picture
 
 Draw = Callable[[Camera, Mapping[str, float]], Rendered]
 

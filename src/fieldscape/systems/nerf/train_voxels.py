@@ -22,7 +22,6 @@ from fieldscape.images import write_image
 from fieldscape.progress import Bar
 from fieldscape.runs import Run
 from fieldscape.stopping import Stop
-from fieldscape.systems.nerf.bricks import Bricks
 from fieldscape.systems.nerf.config import VoxelConfig
 from fieldscape.systems.nerf.foresight import affordable, free_memory, require_sound
 from fieldscape.systems.nerf.glimpses import held_out_psnr, preview
@@ -32,8 +31,9 @@ from fieldscape.systems.nerf.learn_voxels import RAYS_A_STEP as TORCH_RAYS
 from fieldscape.systems.nerf.learn_voxels import VoxelLearner
 from fieldscape.systems.nerf.pixels import require_maps
 from fieldscape.systems.nerf.pool import Pool, useful_pixels
-from fieldscape.systems.nerf.voxels import VoxelField, grid_shape
 from fieldscape.types import Camera, Rendered, Views
+from fieldscape.voxels.bricks import Bricks
+from fieldscape.voxels.field import VoxelField, grid_shape
 
 STAGES = ((0.0, 0.25), (0.1, 0.5), (0.3, 0.78), (0.55, 1.0))
 """From which progress on the grid has which share of its final resolution: structure first, then detail."""

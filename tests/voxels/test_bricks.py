@@ -13,10 +13,10 @@ from fieldscape.errors import BadInput
 from fieldscape.framing import Framing
 from fieldscape.kernels.grid import kept
 from fieldscape.kernels.vectors import LANES
-from fieldscape.systems.nerf.bricks import LEARNED, Bricks, Workers, from_dense
-from fieldscape.systems.nerf.voxels import VoxelField, picture
 from fieldscape.types import Camera, Lens, Rendered
 from fieldscape.volume import join
+from fieldscape.voxels.bricks import LEARNED, Bricks, Workers, from_dense
+from fieldscape.voxels.field import VoxelField, picture
 
 WORKERS = Workers(1)
 

@@ -22,8 +22,8 @@ from fieldscape.kernels import march
 from fieldscape.kernels.grid import RAW, Grid, Place
 from fieldscape.kernels.lenses import LENS_NUMBERS, lens_table, pose_table
 from fieldscape.kernels.look import TILE, look
-from fieldscape.systems.nerf.voxels import OCCUPIED_RAW, VoxelField
 from fieldscape.types import Camera, Rendered
+from fieldscape.voxels.field import OCCUPIED_RAW, VoxelField
 
 LEARNED = RAW + 1
 """Lanes of a vertex that make the picture: twelve of colour, one of density. The rest is the optimiser's memory."""

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from fieldscape.systems.nerf.grid import RowAdam, blend, corners
+from fieldscape.voxels.grid import RowAdam, blend, corners
 
 
 def dense_twin(table: torch.Tensor, position: torch.Tensor, shape: tuple[int, int, int]) -> torch.Tensor:

@@ -28,8 +28,8 @@ from torch.nn.functional import interpolate, max_pool3d, softplus
 
 from fieldscape import encodings, volume
 from fieldscape.framing import Framing
-from fieldscape.systems.nerf.grid import blend, corners
 from fieldscape.types import Rays, Rendered
+from fieldscape.voxels.grid import blend, corners
 
 DEGREE = 1
 COEFFICIENTS = (DEGREE + 1) ** 2

@@ -1,0 +1,1 @@
+"""The voxel field: what it is in torch, and the same field in bricks that kernels work on."""
