@@ -16,10 +16,10 @@ import itertools
 import json
 import platform
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor
@@ -29,6 +29,9 @@ from fieldscape.checkpoints import Checkpoint, latest_checkpoint, save_checkpoin
 from fieldscape.configs import Config, load_config
 from fieldscape.errors import BadInput
 from fieldscape.files import jsonable, read_json, reason, write_atomic, write_json
+
+if TYPE_CHECKING:
+    from fieldscape.mirrors import Mirror, Teller
 
 FORMAT = 1
 """The number of the layout described above; it grows when an older fieldscape could not read a run."""
@@ -40,10 +43,14 @@ Figure = float | int | str | bool | None
 
 @dataclass(frozen=True)
 class Run:
-    """A run's folder and its ``run.json``. Made by ``Run.create`` or ``Run.open``."""
+    """A run's folder and its ``run.json``. Made by ``Run.create`` or ``Run.open``.
+
+    also: is told all that is logged (see ``mirrors``).
+    """
 
     path: Path
     record: dict[str, Any]
+    also: Teller | None = None
 
     @staticmethod
     def create(path: Path | str, system: str, config: object, seed: int, data: Mapping[str, Any], device: str) -> Run:
@@ -113,13 +120,21 @@ class Run:
         return load_config(cls, self.record["config"], f"{self.path / 'run.json'}: config")
 
     def log(self, step: int, **figures: Figure) -> None:
-        """Add a line to ``metrics.jsonl``. Raises BadInput if it cannot be written."""
+        """Add a line to ``metrics.jsonl``, and show it to who is told too. Raises BadInput if it cannot be written."""
         line = json.dumps(jsonable({"step": step, **figures}), allow_nan=False) + "\n"
         try:
             with (self.path / "metrics.jsonl").open("a", encoding="utf-8") as file:
                 file.write(line)
         except OSError as error:
             raise BadInput(f"Cannot write {self.path / 'metrics.jsonl'}: {reason(error)}.") from error
+        if self.also is not None:
+            self.also(step, figures)
+
+    def mirrored(self, kind: Mirror) -> Run:
+        """The same run, whose figures are shown elsewhere too. Raises BadInput where the library is not installed."""
+        from fieldscape.mirrors import open_mirror  # few trainings are watched so
+
+        return replace(self, also=open_mirror(kind, self.path, self.record["config"]))
 
     def metrics(self) -> list[dict[str, Any]]:
         """The lines of ``metrics.jsonl``, without such as a crash cut short. Raises BadInput if it cannot be read."""
