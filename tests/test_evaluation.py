@@ -37,7 +37,7 @@ def scene(truth: Views, error: float, depth: float = 2.0, controls: tuple[Contro
 
 
 def test_psnr_is_the_mean_over_held_out_views() -> None:
-    quality = evaluate(scene(views(), 0.1), views())
+    quality = evaluate(scene(views(), 0.1).render, views())
     assert quality.psnr == pytest.approx(20, abs=1e-3)
     assert (quality.views, quality.split) == (2, "by hand")
     assert quality.depth_error is None
@@ -46,7 +46,7 @@ def test_psnr_is_the_mean_over_held_out_views() -> None:
 
 def test_without_held_out_views_it_says_so() -> None:
     truth = dataclasses.replace(views(), held_out=())
-    quality = evaluate(scene(truth, 0.1), truth)
+    quality = evaluate(scene(truth, 0.1).render, truth)
     assert quality.views == 4
     assert "none is held out" in quality.split
 
@@ -57,20 +57,20 @@ def test_pixels_that_may_not_be_used_do_not_count() -> None:
     truth = views(valid=valid)
     spoiled = dataclasses.replace(truth, images=truth.images.clone())
     spoiled.images[:, :8] = 1.0
-    assert evaluate(scene(truth, 0.1), spoiled).psnr == pytest.approx(20, abs=1e-3)
+    assert evaluate(scene(truth, 0.1).render, spoiled).psnr == pytest.approx(20, abs=1e-3)
     with pytest.raises(BadInput, match="no usable pixel"):
-        evaluate(scene(truth, 0.1), dataclasses.replace(truth, valid=torch.zeros_like(valid)))
+        evaluate(scene(truth, 0.1).render, dataclasses.replace(truth, valid=torch.zeros_like(valid)))
 
 
 def test_depth_error_is_the_median_relative_one_where_depth_is_known() -> None:
     depths = torch.full((4, 16, 16), 2.5)
     depths[:, :, :5] = 0  # unknown
-    assert evaluate(scene(views(), 0.1), views(depths=depths)).depth_error == pytest.approx(0.2, abs=1e-5)
+    assert evaluate(scene(views(), 0.1).render, views(depths=depths)).depth_error == pytest.approx(0.2, abs=1e-5)
 
 
 def test_each_view_is_told_as_it_is_done() -> None:
     told = []
-    evaluate(scene(views(), 0.1), views(), lambda i, seen, psnr: told.append((i, psnr)))
+    evaluate(scene(views(), 0.1).render, views(), lambda i, seen, psnr: told.append((i, psnr)))
     assert [i for i, _ in told] == [1, 3]
     assert all(math.isfinite(psnr) for _, psnr in told)
 

@@ -60,6 +60,21 @@ COMMANDS = {
         "fieldscape.systems.slots.train:train",
         "an encoder that finds objects at once, trained on made-up depth maps",
     ),
+    "latents train": Command(
+        "fieldscape.systems.latents.options:LatentsTrainOptions",
+        "fieldscape.systems.latents.train:train",
+        "many objects of a kind -> what they share, and each of them in few KiB",
+    ),
+    "latents exploit": Command(
+        "fieldscape.systems.latents.options:LatentsExploitOptions",
+        "fieldscape.systems.latents.exploit:exploit",
+        "new objects, by what was learned of others",
+    ),
+    "latents cost": Command(
+        "fieldscape.systems.latents.cost_options:CostOptions",
+        "fieldscape.systems.latents.costing:cost",
+        "bytes and seconds an object, marginal and effective, at any number of them",
+    ),
     "eval": Command(
         "fieldscape.commands.options:EvalOptions",
         "fieldscape.commands.evaluate:evaluate_run",

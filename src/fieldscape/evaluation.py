@@ -13,8 +13,7 @@ import torch
 
 from fieldscape import metrics
 from fieldscape.errors import BadInput
-from fieldscape.scenes import Scene
-from fieldscape.types import Rendered, Views
+from fieldscape.types import Camera, Rendered, Views
 
 
 @dataclass(frozen=True)
@@ -28,17 +27,20 @@ class Quality:
     depth_error: float | None = None
 
 
-def evaluate(scene: Scene, views: Views, each: Callable[[int, Rendered, float], None] | None = None) -> Quality:
-    """The quality of ``scene`` on the held-out views, or, said in ``split``, on all where none is held out.
+def evaluate(
+    look: Callable[[Camera], Rendered], views: Views, each: Callable[[int, Rendered, float], None] | None = None
+) -> Quality:
+    """The quality of a scene on the held-out views, or, said in ``split``, on all where none is held out.
 
-    ``each`` is told the index, the picture and the PSNR of every view as it is done.
+    ``look`` says what a camera sees, as ``Scene.render`` does; ``each`` is told the index, the picture and the PSNR of
+    every view as it is done.
 
     Raises BadInput where the views cannot be compared: a view has no usable pixel.
     """
     chosen = list(views.held_out) or views.train
     psnr, ssim, depth = [], [], []
     for i in chosen:
-        seen = scene.render(views.camera[i])
+        seen = look(views.camera[i])
         truth = views.color(i)
         color = seen.color.clamp(0, 1)
         if views.valid is None:

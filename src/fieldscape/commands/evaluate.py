@@ -23,6 +23,11 @@ from fieldscape.types import Rendered
 def evaluate_run(options: EvalOptions) -> None:
     """Measure, print and add to ``report.json``. Raises BadInput for a run or data that cannot be used."""
     run = Run.open(options.run)
+    if run.record["system"] == "latents":
+        from fieldscape.systems.latents.evaluating import evaluate_objects
+
+        evaluate_objects(run, options.data, options.out, options.quiet)
+        return
     device = devices.pick(options.device)
     scene = open_scene(options.run, device)
     how = run.record["config"].get("read")
@@ -47,7 +52,7 @@ def evaluate_run(options: EvalOptions) -> None:
                 write_image(options.out / f"{Path(views.names[i]).stem}.png", seen.color.clamp(0, 1))
             bar.update(done, psnr=psnr)
 
-        quality = evaluate(scene, views, each)
+        quality = evaluate(scene.render, views, each)
     figures = {k: v for k, v in dataclasses.asdict(quality).items() if v is not None}
     path = run.path / "report.json"
     if own:

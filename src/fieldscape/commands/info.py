@@ -14,7 +14,7 @@ from fieldscape.images import write_image
 from fieldscape.runs import Run
 from fieldscape.systems.opening import open_scene
 
-TRAINED_BY = {"gan": "gan train"}
+TRAINED_BY = {"gan": "gan train", "slots": "slots train", "latents": "latents train"}
 """The commands that go on with a run, where they are not called fit."""
 
 
@@ -26,6 +26,8 @@ def info(options: InfoOptions) -> None:
         _run(Run.open(options.path))
     elif _is_depth(options):
         _depth(options)
+    elif (objects := _objects(options.path)) is not None:
+        print(objects)
     else:
         _data(options)
 
@@ -77,6 +79,27 @@ def _depth(options: InfoOptions) -> None:
         print(line)
     for finding in check(frames):
         print(said(finding))
+
+
+def _objects(path: Path) -> str | None:
+    """What a folder of objects in the SRN layout holds, or None where it is none; the first is read whole."""
+    from fieldscape.systems.latents.object_settings import ObjectSettings
+    from fieldscape.systems.latents.srn import find_objects, read_objects
+
+    if not path.is_dir():
+        return None
+    try:
+        names = list(find_objects(path))
+    except BadInput:
+        return None
+    first = read_objects(path, ObjectSettings(size=None, held_out="none"), names=names[:1])
+    width, height = first.size
+    listed = ", ".join(names[:3]) + (", ..." if len(names) > 3 else "")
+    return (
+        f"{len(names)} objects in the SRN layout: {listed}\n"
+        f"{names[0]}: {len(first.images)} views of {width} x {height}, focal length {first.focal[0, 0]:.1f} pixels\n"
+        f"learn them: fieldscape latents train {path}"
+    )
 
 
 def said(finding: Finding) -> str:

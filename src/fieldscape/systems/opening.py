@@ -36,4 +36,8 @@ def open_scene(folder: Path | str, device: torch.device | str = "cpu") -> Scene:
         from fieldscape.systems.slots import scene as objects_scene
 
         return objects_scene.rebuild(files, torch.device(device))
+    if files.system == "latents":
+        from fieldscape.systems.latents import scene as latents_scene
+
+        return latents_scene.rebuild(files, Path(folder))
     raise BadInput(f"{folder} holds a scene of the system {files.system!r}, which this version does not have: upgrade.")

@@ -120,7 +120,7 @@ def report(run: Run, step: int, seconds: float, seed: int, views: Views, device:
             bar.update(min(count, len(rows) + 1), psnr=psnr)
             rows.append((i, seen, psnr))
 
-        quality = evaluate(rebuilt, views, each)
+        quality = evaluate(rebuilt.render, views, each)
     chosen = rows[:: max(1, len(rows) // 4)][:4]
     sheet = [[views.color(i), seen.color.clamp(0, 1), colorize_depth(seen.depth)] for i, seen, _ in chosen]
     titles = [f"{Path(views.names[i]).stem}  {psnr:.1f} dB" for i, _, psnr in chosen]

@@ -1,0 +1,1 @@
+"""Each object a small voxel field, fitted by the kernels from a start that the class shares."""
