@@ -126,7 +126,7 @@ def test_half_way_between_two_objects_lies_the_mean_of_their_planes():
         interpolate(shared, ends[0], tuned, 0.5)
 
 
-@pytest.mark.parametrize("name", ["ours", "ulw", "micro", "rgb"])
+@pytest.mark.parametrize("name", ["latent", "ulw", "micro", "rgb"])
 def test_what_is_shared_survives_being_saved(name):
     config = replace(PRESETS[name], side=6, bases=3, hidden=8)
     shared = shared_of(config)

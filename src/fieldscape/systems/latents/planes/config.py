@@ -84,7 +84,7 @@ class PlanesConfig:
     shared_steps: tuple[int, int] = (1500, 2000)
     """Steps of learning what is shared: from latents (1a), then through the autoencoder (1b)."""
 
-    added_steps: tuple[int, int] = (100, 100)
+    added_steps: tuple[int, int] = (30, 100)
     """Steps of adding one object: from latents or colours (2a), then through the autoencoder (2b)."""
 
     rate: float = 2e-2
@@ -119,7 +119,7 @@ PUBLISHED = PlanesConfig(
 )  # fmt: skip
 
 PRESETS: dict[str, PlanesConfig] = {
-    "ours": FUSED,
+    "latent": FUSED,
     "3da-ae": PUBLISHED,
     "fused": replace(PUBLISHED, start="quiet"),
     "ulw": replace(FUSED, sharing="macro", common=24, bases=50),

@@ -27,7 +27,7 @@ class Learning:
     """What is shared, the table of scenes, and their optimisers.
 
     shared: as it is now; its mean is that of the start.  table: the parts of all scenes.  adams: one for each part.
-    adam: of networks and shared planes; None where there is nothing to learn.
+    adam: of networks and shared planes.
     """
 
     shared: PlanesShared
