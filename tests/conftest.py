@@ -6,6 +6,10 @@ from jaxtyping import install_import_hook
 install_import_hook("fieldscape", "beartype.beartype(conf=beartype.BeartypeConf(is_pep484_tower=True))")
 
 import os  # noqa: E402
+import socket  # noqa: E402
+import subprocess  # noqa: E402
+import sys  # noqa: E402
+from collections.abc import Callable  # noqa: E402
 from pathlib import Path  # noqa: E402
 
 import pytest  # noqa: E402
@@ -22,3 +26,31 @@ def real_data() -> Path:
     if not folder:
         pytest.skip("set FIELDSCAPE_DATA to a folder of real captures to run this test")
     return Path(folder)
+
+
+@pytest.fixture(scope="session")
+def torchrun() -> Callable[..., list[str]]:
+    """Runs a script in two processes with the environment that torchrun gives them; gives what each wrote to stderr.
+
+    status: what both must end with.
+    """
+
+    def run(script: Path, *arguments: object, status: int = 0) -> list[str]:
+        with socket.socket() as one:
+            one.bind(("127.0.0.1", 0))
+            port = one.getsockname()[1]
+        started = []
+        for rank in range(2):
+            told = {"WORLD_SIZE": "2", "RANK": str(rank), "LOCAL_RANK": str(rank), "OMP_NUM_THREADS": "1"}
+            told |= {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+            command = [sys.executable, str(script), *map(str, arguments)]
+            started.append(subprocess.Popen(command, env=os.environ | told, stderr=subprocess.PIPE, text=True))
+        try:
+            said = [process.communicate(timeout=120)[1] for process in started]
+        finally:
+            for process in started:
+                process.kill()
+        assert [process.returncode for process in started] == [status, status], said
+        return said
+
+    return run

@@ -20,7 +20,7 @@ LAYERS = [
     {"errors", "types", "encodings", "colors", "metrics", "devices"},
     {
         "cameras", "paths", "rotations", "curves", "meshes", "images", "video", "files", "configs", "runs",
-        "checkpoints", "mirrors", "resuming", "stopping", "progress", "framing", "kernels", "planes",
+        "checkpoints", "mirrors", "resuming", "stopping", "progress", "framing", "kernels", "planes", "ranks",
     },
     {"volume", "voxels", "raster", "nearest", "scenes", "evaluation", "data", "worlds"},
     {"systems"},

@@ -66,6 +66,7 @@ class Rates(NamedTuple):
     tolerance: np.float32  # errors of colour well beyond it count for little; 0: all count in full
     any_background: bool  # show the object before a colour of its own at each ray, where photos have alpha
     cameras: bool  # also find the gradient of poses and exposures
+    angular: np.float32 = np.float32(1)  # how far what changes with direction moves, as a share of the colour
 
 
 class Query(NamedTuple):
@@ -308,7 +309,8 @@ def learn(grid, place, photos, rates, background, seed, first, last, samples, to
             put(turned, first_number + 1, at(turned, first_number + 1) + green * seen_green)
             put(turned, first_number + 2, at(turned, first_number + 2) + blue * seen_blue)
         if rates.density > f32(0):
-            _move(grid, samples, visible, pull, harmonics, rates)
+            moved = harmonics * cycle(f32(1), rates.angular, rates.angular, rates.angular)
+            _move(grid, samples, visible, pull, moved, rates)
     told[0] += error
     told[1] += last - first
     told[2] += count

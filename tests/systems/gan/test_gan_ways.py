@@ -16,6 +16,7 @@ from PIL import Image
 from fieldscape import cli
 from fieldscape.errors import BadInput
 from fieldscape.progress import progress
+from fieldscape.ranks import Ranks
 from fieldscape.runs import Run
 from fieldscape.stopping import Stop
 from fieldscape.systems.gan import fit, measure, sources, train
@@ -24,7 +25,6 @@ from fieldscape.systems.gan.discriminator import Discriminator
 from fieldscape.systems.gan.limits import within_limits
 from fieldscape.systems.gan.picture import Sampling, draw
 from fieldscape.systems.gan.players import begin, jitter, prior_of, scenes
-from fieldscape.systems.gan.ranks import Ranks
 
 QUICK = ("--size", "16", "--batch", "4", "--images", "8", "--look-every", "8", "--quiet")
 

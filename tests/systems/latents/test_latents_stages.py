@@ -11,8 +11,11 @@ from fieldscape.checkpoints import Checkpoint
 from fieldscape.errors import BadInput
 from fieldscape.metrics import psnr
 from fieldscape.progress import Bar
+from fieldscape.ranks import Ranks
 from fieldscape.stopping import Stop
-from fieldscape.systems.latents.objects import Objects
+from fieldscape.systems.latents import methods
+from fieldscape.systems.latents.config import LatentsConfig
+from fieldscape.systems.latents.objects import Objects, ObjectSettings
 from fieldscape.systems.latents.planes import photos as seen_in
 from fieldscape.systems.latents.planes import place, stages
 from fieldscape.systems.latents.planes.add import add_object
@@ -217,6 +220,16 @@ def test_colours_reach_their_floor(objects):
     score = sum(float(psnr(draw(views.camera[i]).color, views.color(i))) for i in views.train) / 7
     white = sum(float(psnr(torch.ones(SIZE, SIZE, 3), views.color(i))) for i in views.train) / 7
     assert score > white + 8
+
+
+def test_objects_that_nothing_was_learned_of_are_not_kept(objects):
+    """Where each object is alone, what stands in the table is noise."""
+    for how, count in ((COLORS, 0), (LATENT, 3)):
+        kept, config = dict[int, bytes](), LatentsConfig("rgb", ObjectSettings(), how)
+        nothing = (lambda *_: None, None)
+        done = methods.learn(objects, config, 0, Asked(), SILENT, *nothing, kept.__setitem__, Ranks())
+        assert done is not None
+        assert len(kept) == count
 
 
 def test_the_box_of_the_class_holds_every_object_and_little_more(objects):

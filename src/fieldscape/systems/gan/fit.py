@@ -19,6 +19,7 @@ from fieldscape.errors import BadInput
 from fieldscape.files import read_json
 from fieldscape.images import write_image
 from fieldscape.progress import progress
+from fieldscape.ranks import Ranks, joined
 from fieldscape.runs import Run, fresh_path, peak_memory_mb
 from fieldscape.stopping import graceful_stop
 from fieldscape.systems.gan import measure, scene
@@ -31,7 +32,6 @@ from fieldscape.systems.gan.limits import within_limits
 from fieldscape.systems.gan.options import SampleOptions, TrainOptions
 from fieldscape.systems.gan.players import begin, prior_of
 from fieldscape.systems.gan.poses import GivenPoses
-from fieldscape.systems.gan.ranks import Ranks, joined
 from fieldscape.systems.gan.train import train
 
 HELD = 512

@@ -20,6 +20,7 @@ from fieldscape.data.photo_sets import PhotoSet
 from fieldscape.errors import BadInput
 from fieldscape.images import write_image
 from fieldscape.progress import Bar
+from fieldscape.ranks import Ranks
 from fieldscape.runs import Run
 from fieldscape.stopping import Stop
 from fieldscape.systems.gan import depths, measure
@@ -30,7 +31,6 @@ from fieldscape.systems.gan.patches import Patches, draw_patches, least_scale, s
 from fieldscape.systems.gan.picture import Sampling, as_pictures, draw
 from fieldscape.systems.gan.players import Generator, Players, begin, jitter, narrow, prior_of, scenes
 from fieldscape.systems.gan.poses import GivenPoses, Prior
-from fieldscape.systems.gan.ranks import Ranks
 from fieldscape.systems.gan.sources import source_of
 from fieldscape.types import Field
 

@@ -11,6 +11,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from jaxtyping import UInt8
+from torch import Tensor
+
 from fieldscape.errors import BadInput
 from fieldscape.evaluation import evaluate
 from fieldscape.images import contact_sheet
@@ -71,18 +74,22 @@ def store(
 
 
 def summary(bank: Bank, names: Sequence[str]) -> dict[str, Any]:
-    """Means over objects of a bank: PSNR, SSIM, bytes, and seconds of the processor where they are known."""
+    """Means over objects of a bank: PSNR, SSIM, bytes, and seconds of the processor where they are known.
+
+    cut: how many reach the end of the class's box, beyond which nothing is held.
+    """
     records = [bank.read(name).record for name in names]
     told: dict[str, Any] = {"objects": len(records)}
     for key in ("psnr", "ssim", "bytes", "seconds"):
         values = [float(record[key]) for record in records if key in record]
         if values:
             told[key] = statistics.fmean(values)
+    told["cut"] = sum(record.get("sticks_out", 0.0) > 0 for record in records)
     return told
 
 
-def sheet(objects: Objects, shared: Shared, bank: Bank) -> Any:
-    """Photos that no object was learned from, and what is seen of the stored objects there: [h, w, 3], uint8."""
+def sheet(objects: Objects, shared: Shared, bank: Bank) -> UInt8[Tensor, "h w 3"]:
+    """Photos that no object was learned from, and what is seen of the stored objects there."""
     numbers = [i * len(objects) // SHOWN for i in range(SHOWN)] if len(objects) > SHOWN else range(len(objects))
     photos, seen, titles = [], [], []
     for number in numbers:

@@ -11,12 +11,14 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any, TypeAlias
 
+import torch
 from torch import Tensor
 
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.errors import BadInput
 from fieldscape.files import jsonable
 from fieldscape.progress import Bar
+from fieldscape.ranks import Ranks
 from fieldscape.stopping import Stop
 from fieldscape.systems.latents.config import LatentsConfig
 from fieldscape.systems.latents.objects import Objects
@@ -52,19 +54,42 @@ def work(count: int, config: LatentsConfig) -> int:
     return sum(config.how.shared_steps)
 
 
+def device_named(how: VoxelSettings | PlanesConfig, name: str) -> str:
+    """What ``--device`` means for this method. Raises BadInput where it has no choice."""
+    if not isinstance(how, VoxelSettings):
+        return name
+    if name not in ("auto", "cpu"):
+        raise BadInput(f"--device {name} is for tri-planes: voxels are learned on the CPU; leave it out.")
+    return "cpu"
+
+
+def require_shared_work(how: VoxelSettings | PlanesConfig, ranks: Ranks) -> None:
+    """Raises BadInput where several processes were started for a method that is one process's work."""
+    if ranks.count > 1 and isinstance(how, VoxelSettings):
+        raise BadInput("Several processes are for tri-planes only: leave torchrun away, or give --method latent.")
+
+
+def placed(shared: Shared, device: torch.device) -> Shared:
+    """``shared`` where objects are to be learned and drawn; voxels stay on the CPU."""
+    return shared.to(device) if isinstance(shared, PlanesShared) else shared
+
+
 def learn(
     objects: Objects, config: LatentsConfig, seed: int, stop: Stop, bar: Bar, save: Save, resume: Checkpoint | None,
-    keep: Callable[[int, bytes], None],
+    keep: Callable[[int, bytes], None], ranks: Ranks,
 ) -> Shared | None:  # fmt: skip
     """What the objects share, learned from their training views; None where it was asked to stop before the end.
 
     save: called with step, tensors and state of a checkpoint.  keep: called with the number and the payload of each
-    object that was learned on the way, which only tri-planes do.
+    object that was learned on the way, which only tri-planes do.  ranks: the processes that share the work, of which
+    each calls this; the first saves and keeps.
     """
     if isinstance(config.how, VoxelSettings):
         return voxel_stage.learn_shared(objects, config.how, seed, stop, bar, save, resume)
-    shared = planes_stages.learn_shared(objects, config.how, seed, stop, bar, save, resume, keep)
-    return shared if stop.requested is None else None
+    # Where nothing is shared, no object has been learned on the way either: each is added on its own.
+    held = keep if any(config.how.shared_steps) else None
+    shared = planes_stages.learn_shared(objects, config.how, seed, stop, bar, save, resume, held, ranks)
+    return shared if ranks.asked(stop.requested) is None else None
 
 
 def add(shared: Shared, views: Views, how: VoxelSettings | PlanesConfig, seed: int) -> tuple[bytes, dict[str, float]]:
@@ -128,4 +153,4 @@ def box(shared: Shared) -> tuple[Tensor, Tensor]:
     """The corners of the box that all objects of the class lie in."""
     if isinstance(shared, VoxelShared):
         return shared.room.low, shared.room.high
-    return shared.place.low, shared.place.high
+    return shared.place.low.cpu(), shared.place.high.cpu()

@@ -181,3 +181,12 @@ def held_out_views(count: int, way: HeldOut) -> Bool[np.ndarray, "v"]:
             "views from below (--above)"
         )
     return kept
+
+
+def spread(count: int, most: int) -> list[int]:
+    """All numbers below ``count``, or ``most`` of them, evenly spread.
+
+    >>> spread(3, 5), spread(10, 4)
+    ([0, 1, 2], [0, 2, 5, 7])
+    """
+    return list(range(count)) if count <= most else [i * count // most for i in range(most)]

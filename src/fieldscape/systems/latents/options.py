@@ -63,6 +63,10 @@ class LatentsTrainOptions:
     cache: Path | None = None
     """Where the photos are packed once, to be mapped from then on. Default: beside the run."""
 
+    device: str = "auto"
+    """Where tri-planes learn: auto (the first that is there of CUDA, MPS, CPU), cpu, cuda, cuda:1 or mps. Voxels learn
+    on the CPU."""
+
     minutes: float | None = None
     """Stop after so long, saving; --resume goes on."""
 
@@ -112,6 +116,9 @@ class LatentsExploitOptions:
 
     cache: Path | None = None
     """Where the photos are packed once, to be mapped from then on. Default: beside the run."""
+
+    device: str = "auto"
+    """Where tri-planes learn: auto, cpu, cuda, cuda:1 or mps. Voxels learn on the CPU."""
 
     minutes: float | None = None
     """Stop after so long; the same command goes on."""

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
 import torch
 
+from fieldscape.cameras import look_at
 from fieldscape.errors import BadInput
 from fieldscape.framing import Framing
-from fieldscape.scenes import Control, Scene, SceneFiles, read_scene, typical_view, write_scene
+from fieldscape.scenes import Control, Scene, SceneFiles, read_scene, write_scene
 from fieldscape.systems.latents import methods
 from fieldscape.systems.latents.bank import Bank
 from fieldscape.systems.latents.config import SYSTEM
@@ -19,6 +21,9 @@ from fieldscape.types import Camera, Rendered
 
 BANK = "bank"
 """The folder in a run that holds its objects."""
+
+FROM = (0.62, 0.68, 0.39)
+"""Where the first look is from, a unit vector."""
 
 OPEN = 32
 """Objects kept ready to be drawn."""
@@ -31,8 +36,15 @@ def write(folder: Path, shared: Shared, cameras: Camera) -> None:
     reach = float((high - low).norm()) / 2
     near, far = max(1e-3, float(away.min()) - reach), float(away.max()) + reach
     framing = Framing((low + high) / 2, low, high, near, far, torch.tensor([0.0, 0.0, 1.0]), unbounded=False)
-    details = methods.described(shared)
-    write_scene(folder, SYSTEM, shared.tensors(), details, cameras, typical_view(cameras, framing), framing)
+    write_scene(folder, SYSTEM, shared.tensors(), methods.described(shared), cameras, start(cameras, framing), framing)
+
+
+def start(cameras: Camera, framing: Framing) -> Camera:
+    """A view from the side and a little above, as far away as the cameras are: photos may well be from below."""
+    away = float((cameras.position - framing.center).norm(dim=-1).median())
+    eye = framing.center + away * torch.tensor(FROM)
+    pose = look_at(eye, framing.center, framing.up)
+    return replace(cameras[0], pose=pose)
 
 
 def read_shared(folder: Path) -> tuple[Shared, SceneFiles]:

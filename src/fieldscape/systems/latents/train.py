@@ -1,4 +1,7 @@
-"""``fieldscape latents train``: what objects of a kind share is learned, and each of them goes into the run's bank."""
+"""``fieldscape latents train``: what objects of a kind share is learned, and each of them goes into the run's bank.
+
+Tri-planes can be learned by several processes (see ``ranks``): only the first writes the run, its scene and its bank.
+"""
 
 from __future__ import annotations
 
@@ -9,13 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
 
 from fieldscape import devices
 from fieldscape.errors import BadInput
 from fieldscape.images import read_image, write_image
 from fieldscape.progress import progress
+from fieldscape.ranks import Ranks, joined
 from fieldscape.runs import Run, fresh_path
 from fieldscape.stopping import Stop, graceful_stop
 from fieldscape.systems.latents import methods, scene
@@ -39,39 +42,63 @@ LARGEST = 128
 def train(options: LatentsTrainOptions) -> None:
     """Train, write the run, and say what came out. Raises BadInput for data or options that cannot be used."""
     config, seed, run = planned(options)
+    with joined(methods.device_named(config.how, options.device)) as ranks:
+        work(options, config, seed, run, ranks)
+
+
+def work(options: LatentsTrainOptions, config: LatentsConfig, seed: int, run: Run | None, ranks: Ranks) -> None:
+    """What one of the processes does."""
+    methods.require_shared_work(config.how, ranks)
+    if ranks.count > 1 and options.out is None:
+        raise BadInput("Several processes must know where to write: name a folder with --out.")
+    quiet = options.quiet or not ranks.first
     span = None if options.objects is None else read_range(options.objects)
     out = options.out or fresh_path(Path("runs") / f"{options.data.resolve().name}-latents")
     cache = options.cache or out.parent / f"{options.data.resolve().name}.objects"
-    objects = read_objects(options.data, config.read, cache, span=span, quiet=options.quiet)
+    objects = ranks.in_turn(lambda: read_objects(options.data, config.read, cache, span=span, quiet=quiet))
     mark = objects.fingerprint
     if run is None:
-        told = {"path": str(options.data), "fingerprint": mark, "objects": len(objects), "split": objects.split}
-        run = Run.create(out, SYSTEM, config, seed, told, devices.describe(torch.device("cpu")))
-        Manifest(objects.names, {"train": (0, len(objects))}, mark).write(run.path / MANIFEST)
+        run = ranks.in_turn(lambda: begun(options.data, out, objects, config, seed, ranks))
     elif run.record["data"].get("fingerprint") != mark:
         raise BadInput(f"{run.path} was made of other objects than these: resume with the same data and --objects.")
-    run = run.mirrored(options.also)
-    for note in objects.notes:
-        print(f"fieldscape: {note}", file=sys.stderr)
+    if ranks.first:
+        run = run.mirrored(options.also)
+        for note in objects.notes:
+            print(f"fieldscape: {note}", file=sys.stderr)
     with graceful_stop(options.minutes) as stop:
-        if not (run.path / "scene.json").exists():
-            learn(objects, config, seed, run, stop, options.quiet)
-        reason = stop.requested
+        learned = ranks.any(ranks.first and (run.path / "scene.json").exists())
+        if not learned:
+            learn(objects, config, seed, run, stop, quiet, ranks)
+        reason = ranks.asked(stop.requested)
+        if not ranks.first:
+            return
         if (run.path / "scene.json").exists():
-            reason = fill(objects, config, seed, run, stop, options.quiet)
+            reason = fill(objects, config, seed, run, stop, quiet, ranks)
     if reason is not None:
         print(f"Stopped ({reason}); saved in {run.path}. To go on:")
         again = "" if options.objects is None else f" --objects {options.objects}"
-        print(f"  fieldscape latents train {options.data} --out {run.path}{again} --resume")
+        command = "fieldscape" if ranks.count == 1 else f"torchrun --nproc-per-node {ranks.count} -m fieldscape"
+        print(f"  {command} latents train {options.data} --out {run.path}{again} --resume")
         return
     print(f"{run.path}: look at {scene.BANK}.png, or: fieldscape render {run.path} --set object=1")
     print(f"add objects: fieldscape latents exploit {run.path} DATA")
 
 
-def learn(objects: Objects, config: LatentsConfig, seed: int, run: Run, stop: Stop, quiet: bool) -> None:
+def begun(data: Path, out: Path, objects: Objects, config: LatentsConfig, seed: int, ranks: Ranks) -> Run:
+    """The new run, which the first process makes and the others open."""
+    if not ranks.first:
+        return Run.open(out)
+    mark = objects.fingerprint
+    told = {"path": str(data), "fingerprint": mark, "objects": len(objects), "split": objects.split}
+    run = Run.create(out, SYSTEM, config, seed, told, devices.describe(ranks.device))
+    Manifest(objects.names, {"train": (0, len(objects))}, mark).write(run.path / MANIFEST)
+    return run
+
+
+def learn(objects: Objects, config: LatentsConfig, seed: int, run: Run, stop: Stop, quiet: bool, ranks: Ranks) -> None:
     """Learns what the objects share, and writes the scene and an empty bank, or a checkpoint where it is to stop."""
-    resume = run.latest()
-    if resume is not None:
+    resume = ranks.in_turn(run.latest)
+    if resume is not None and ranks.first:
         for note in resume.notes:
             print(f"fieldscape: {note}", file=sys.stderr)
         run.truncate_log(resume.step)
@@ -81,7 +108,9 @@ def learn(objects: Objects, config: LatentsConfig, seed: int, run: Run, stop: St
         def save(step: int, tensors: dict[str, Tensor], state: dict[str, Any]) -> None:
             run.save(step, tensors, state)
 
-        shared = methods.learn(objects, config, seed, stop, bar, save, resume, kept.__setitem__)
+        shared = methods.learn(objects, config, seed, stop, bar, save, resume, kept.__setitem__, ranks)
+    if not ranks.first:
+        return
     run.log(0, shared_seconds=time.process_time() - began)  # of this process; a run that was stopped has several
     if shared is None:
         return
@@ -93,23 +122,30 @@ def learn(objects: Objects, config: LatentsConfig, seed: int, run: Run, stop: St
     scene.write(run.path, shared, objects.cameras(objects.rows(0)))
 
 
-def fill(objects: Objects, config: LatentsConfig, seed: int, run: Run, stop: Stop, quiet: bool) -> str | None:
+def fill(
+    objects: Objects, config: LatentsConfig, seed: int, run: Run, stop: Stop, quiet: bool, ranks: Ranks
+) -> str | None:
     """Adds the objects that were learned from, and reports; the reason where it was asked to stop before the end."""
-    shared, _ = scene.read_shared(run.path)
+    shared = methods.placed(scene.read_shared(run.path)[0], ranks.device)
     with Bank.open(run.path / scene.BANK, methods.fingerprint(shared), write=True) as bank:
         with progress(len(objects), "adding objects", quiet, unit="object") as bar:
             reason = add_all(objects, Work(shared, config.how, seed), bank, stop, bar)
         if reason is None:
-            report(run, objects, shared, bank)
+            report(run, run, objects, shared, bank)
     return reason
 
 
-def report(run: Run, objects: Objects, shared: Shared, bank: Bank) -> None:
-    """The means over the objects into ``report.json``, a picture of some into ``bank.png``, and both said."""
-    figures = summary(bank, [name for name in objects.names if name in bank])
-    figures["shared_bytes"] = methods.size(shared)
-    figures["shared_seconds"] = sum(float(line.get("shared_seconds", 0.0)) for line in run.metrics())
-    run.report(**figures, split=objects.split)
+def report(run: Run, learned: Run, objects: Objects, shared: Shared, bank: Bank) -> None:
+    """The means over all objects of the bank into ``report.json``, a picture of some of these into ``bank.png``.
+
+    learned: the run that learned what is shared. What is said is of ``objects`` alone.
+    """
+    shared_figures = {
+        "shared_bytes": methods.size(shared),
+        "shared_seconds": sum(float(line.get("shared_seconds", 0.0)) for line in learned.metrics()),
+    }
+    run.report(**summary(bank, bank.names()), **shared_figures, split=objects.split)
+    figures = summary(bank, [name for name in objects.names if name in bank]) | shared_figures
     write_image(run.path / f"{scene.BANK}.png", sheet(objects, shared, bank))
     said = (
         f"{figures['objects']} objects: PSNR {figures['psnr']:.2f} dB, SSIM {figures['ssim']:.3f} ({objects.split}), "
@@ -117,6 +153,12 @@ def report(run: Run, objects: Objects, shared: Shared, bank: Bank) -> None:
     said += f"{figures['bytes'] / 1024:.1f} KiB each"
     said += f", {figures['seconds']:.2f} s of a processor each" if "seconds" in figures else ""
     print(f"{said}; {figures['shared_bytes'] / 2**20:.2f} MiB shared by all")
+    if figures["cut"]:
+        print(
+            f"fieldscape: {figures['cut']} of them reach the end of the box that objects of this kind lie in, and may "
+            "be cut off there: learn from more objects, or larger ones.",
+            file=sys.stderr,
+        )
 
 
 def planned(options: LatentsTrainOptions) -> tuple[LatentsConfig, int, Run | None]:

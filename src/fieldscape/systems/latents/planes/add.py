@@ -46,6 +46,8 @@ def add_object(
 ) -> Added:
     """The object of ``views``, learned from those that are not held out; nothing in ``shared`` changes.
 
+    It is learned on the device of ``shared``: ``shared.to(device)`` chooses one.
+
     config: that of ``shared``, or one that differs in how objects are added (steps, rates, samples a step, what is
     tuned, how it is stored). Raises BadInput for one that differs in more, for pictures that cannot be cut into
     patches, and where no view is left to learn from.

@@ -14,6 +14,8 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 from torch.nn.functional import embedding_bag
 
+from fieldscape.voxels.grid import summed_rows
+
 Layout: TypeAlias = Literal["fixed", "legacy"]
 
 AXES: dict[str, tuple[tuple[int, int], ...]] = {
@@ -49,8 +51,8 @@ def lookup(
     """The features of ``scene`` at each place (-1..1 on every axis of the box): the sum over its three planes."""
     side = planes.shape[2]
     rows, shares = [], []
-    for index, axes in enumerate(AXES[layout]):
-        texel, share = bilinear(place[:, list(axes)], side)
+    for index, (across, down) in enumerate(AXES[layout]):
+        texel, share = bilinear(torch.stack([place[:, across], place[:, down]], -1), side)
         rows.append(texel + ((scene * 3 + index) * side**2)[:, None])
         shares.append(share)
     return weighted_rows(planes.flatten(0, 3), torch.cat(rows, 1), torch.cat(shares, 1))
@@ -72,18 +74,8 @@ class _WeightedRows(torch.autograd.Function):
     @once_differentiable
     def backward(ctx, *gradients: Tensor) -> tuple[Tensor, None, None]:
         rows, share = ctx.saved_tensors
-        # 32-bit keys sort nearly twice as fast as 64-bit ones.
-        ordered, order = rows.flatten().int().sort(stable=True)
-        touched, counts = torch.unique_consecutive(ordered, return_counts=True)
-        starts = counts.cumsum(0) - counts
-        summed = embedding_bag(
-            order // rows.shape[1],
-            gradients[0].contiguous(),
-            starts,
-            per_sample_weights=share.flatten()[order],
-            mode="sum",
-        )
-        return gradients[0].new_zeros(ctx.shape).index_copy_(0, touched.long(), summed), None, None
+        touched, summed = summed_rows(gradients[0], rows, share)
+        return gradients[0].new_zeros(ctx.shape).index_copy_(0, touched, summed), None, None
 
 
 def weighted_rows(
@@ -91,7 +83,17 @@ def weighted_rows(
 ) -> Float[Tensor, "m f"]:
     """``sum_k share_k table[rows_k]``. Gradients reach the table; places are where rays were sent, and learn nothing.
 
+    On the CPU that is ``_WeightedRows``, elsewhere ``plain_rows``.
+
     >>> weighted_rows(torch.tensor([[1.0], [10.0]]), torch.tensor([[0, 1]]), torch.tensor([[0.5, 0.25]]))
     tensor([[3.]])
     """
-    return _WeightedRows.apply(table, rows, share)
+    return _WeightedRows.apply(table, rows, share) if table.device.type == "cpu" else plain_rows(table, rows, share)
+
+
+def plain_rows(
+    table: Float[Tensor, "t f"], rows: Int[Tensor, "m k"], share: Float[Tensor, "m k"]
+) -> Float[Tensor, "m f"]:
+    """``weighted_rows`` in torch's own operations, which every device has; on a GPU sums may differ in the last bit."""
+    taken = table.index_select(0, rows.flatten()).unflatten(0, rows.shape)
+    return (share.detach()[..., None] * taken).sum(1)

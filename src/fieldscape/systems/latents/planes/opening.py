@@ -28,7 +28,10 @@ Draw = Callable[[Camera], Rendered]
 
 
 def open_object(shared: PlanesShared, payload: bytes, where: str = "the object") -> Draw:
-    """The object in ``payload``, to be drawn for any camera. Raises BadInput for bytes of another class."""
+    """The object in ``payload``, to be drawn for any camera, on the device of what is shared.
+
+    Raises BadInput for bytes of another class.
+    """
     parts, own = unpack(shared, payload, where)
     return drawn(shared, parts, *own_networks(shared, own))
 
@@ -61,16 +64,19 @@ def drawn(
 ) -> Draw:
     """How the object with these parts is drawn."""
     with torch.no_grad():
+        parts = {name: part.to(shared.device) for name, part in parts.items()}
         planes = mixed(parts, shared.macro, shared.config.sharing == "sum")
 
     @torch.no_grad()
     def draw(camera: Camera) -> Rendered:
         places = shifts(shared.config.phases, shared.factor) if shared.space is not None else [(0, 0)]
-        seen = [picture(shared, planes, camera, place, network, space) for place in places]
+        here = camera.to("cpu")  # rays are made on the CPU, and pictures go to where the camera was
+        seen = [picture(shared, planes, here, place, network, space) for place in places]
         color, depth, alpha = (torch.stack(images) for images in zip(*seen))
         # A place of the grid where light passes knows no depth.
         mean_depth = (alpha * depth).sum(0) / alpha.sum(0).clamp_min(1e-6)
-        return Rendered(color.mean(0).clamp(0, 1), mean_depth, alpha.mean(0))
+        found = Rendered(color.mean(0).clamp(0, 1), mean_depth, alpha.mean(0))
+        return found.map(lambda image: image.to(camera.pose.device))
 
     return draw
 

@@ -29,7 +29,7 @@ def components(vectors: Float[Tensor, "n p"], count: int) -> tuple[Float[Tensor,
     >>> mean.tolist(), [round(x, 3) for x in rows.abs()[0].tolist()]
     ([2.0, 2.0], [0.707, 0.707])
     """
-    exact = vectors.double()
+    exact = vectors.cpu().double()  # an Apple GPU knows no doubles
     mean = exact.mean(0)
     _, directions = torch.linalg.eigh((exact - mean).T @ (exact - mean))
     rows = directions.T.flip(0)[:count]

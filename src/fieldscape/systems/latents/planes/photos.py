@@ -39,7 +39,7 @@ class Photos:
 
     images: those of all objects, as stored.  rows: which of them are learned from.  first: scene i has the photos
     first[i]:first[i + 1] of those.  camera: of those, in cells.  window: first and last cell (x, y) that may show
-    anything.
+    anything.  device: where pictures go to; all else, and which are drawn, stays on the CPU.
     """
 
     images: np.ndarray | Tensor
@@ -47,6 +47,14 @@ class Photos:
     first: Int[Tensor, "f"]
     camera: Camera
     window: Int[Tensor, "v 2 2"]
+    device: torch.device
+
+    def of_scenes(self, scenes: range) -> Photos:
+        """The photos of these scenes alone, which are numbered from 0 then."""
+        runs = [torch.arange(int(self.first[i]), int(self.first[i + 1])) for i in scenes]
+        kept: Int[Tensor, "w"] = torch.cat(runs)
+        first = torch.tensor([0, *map(len, runs)]).cumsum(0)
+        return replace(self, rows=self.rows[kept], first=first, camera=self.camera[kept], window=self.window[kept])
 
     def pictures(self, view: Int[Tensor, "n"], shift: tuple[int, int] = (0, 0)) -> Float[Tensor, "n 3 h w"]:
         """Whole photos, 0..1, moved by ``shift`` pixels (right, down), with white coming in."""
@@ -55,6 +63,7 @@ class Photos:
             taken = self.images[chosen]
         else:
             taken = torch.from_numpy(self.images[chosen.numpy()])
+        taken = taken.to(self.device)
         right, down = shift
         height, width = taken.shape[1:3]
         return pad(taken.movedim(-1, 1).float() / 255, (right, 0, down, 0), value=1.0)[..., :height, :width]
@@ -114,30 +123,29 @@ def rays_of(camera: Camera, cells: Cells) -> Rays:
 
 
 def of_objects(objects: Objects, factor: int, place: Place) -> Photos:
-    """The photos of many objects that are not held out."""
+    """The photos of many objects that are not held out; pictures of them go to the device of ``place``."""
     rows = np.nonzero(~objects.held_out)[0]
     first = np.searchsorted(rows, objects.first)
     if (np.diff(first) < 1).any():
         raise BadInput(f"Of {objects.names[int(np.diff(first).argmin())]} no view is left to learn from.")
     camera = coarse(objects.cameras(rows), factor)
-    return Photos(
-        objects.images, torch.from_numpy(rows), torch.from_numpy(first.astype(np.int64)), camera, window(camera, place)
-    )
+    ends = torch.from_numpy(first.astype(np.int64))
+    return Photos(objects.images, torch.from_numpy(rows), ends, camera, window(camera, place), place.low.device)
 
 
 def of_views(views: Views, factor: int, place: Place) -> Photos:
-    """The photos of one object that are not held out. Raises BadInput where there is none."""
+    """The photos of one object that are not held out, as ``of_objects`` has them. Raises BadInput for none."""
     if not views.train:
         raise BadInput("No view of the object is left to learn from: hold out fewer.")
     rows = torch.tensor(views.train)
     images = views.images if views.images.dtype == torch.uint8 else (views.color(slice(None)) * 255).round().byte()
     camera = coarse(views.camera[rows], factor)
-    return Photos(images, rows, torch.tensor([0, len(rows)]), camera, window(camera, place))
+    return Photos(images, rows, torch.tensor([0, len(rows)]), camera, window(camera, place), place.low.device)
 
 
 def window(camera: Camera, place: Place) -> Int[Tensor, "v 2 2"]:
     """First and last cell (x, y) of the rectangle around the box in each photo; all, where it reaches behind one."""
-    corners = torch.cartesian_prod(*torch.stack([place.low, place.high], -1))
+    corners = torch.cartesian_prod(*torch.stack([place.low, place.high], -1).cpu())
     size = torch.tensor([camera.width, camera.height])
     pixels, z = project(camera.map(lambda tensor: tensor[:, None]), corners[None].expand(len(camera), 8, 3))
     behind = (z <= 1e-3).any(1)[:, None]

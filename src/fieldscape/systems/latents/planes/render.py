@@ -31,6 +31,11 @@ class Place:
     span: tuple[float, float] = (0.0, 1e9)
     occupied: Bool[Tensor, "i j k"] | None = None
 
+    def to(self, device: torch.device) -> Place:
+        """The same, for rays on ``device``."""
+        occupied = None if self.occupied is None else self.occupied.to(device)
+        return Place(self.low.to(device), self.high.to(device), self.span, occupied)
+
     def inside(self, points: Float[Tensor, "*b 3"]) -> Float[Tensor, "*b 3"]:
         """Points as -1..1 on every axis of the box."""
         return (points - self.low) / (self.high - self.low) * 2 - 1

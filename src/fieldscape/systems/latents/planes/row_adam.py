@@ -51,7 +51,7 @@ class RowAdam:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Goes back to what ``tensors`` gave. Raises BadInput if they are of another table."""
         _require_fit(self.tensors(), tensors)
-        self.mean, self.square, self.age = (tensors[name].clone() for name in ("mean", "square", "age"))
+        self.mean, self.square, self.age = _copied(tensors, self.age.device)
 
 
 class DenseAdam:
@@ -85,7 +85,7 @@ class DenseAdam:
     def restore(self, tensors: dict[str, Tensor]) -> None:
         """Goes back to what ``tensors`` gave. Raises BadInput if they are of another table."""
         _require_fit(self.tensors(), tensors)
-        self.mean, self.square, self.age = (tensors[name].clone() for name in ("mean", "square", "age"))
+        self.mean, self.square, self.age = _copied(tensors, self.age.device)
 
 
 TableAdam: TypeAlias = RowAdam | DenseAdam
@@ -95,6 +95,11 @@ TableAdam: TypeAlias = RowAdam | DenseAdam
 def table_adam(kind: Literal["row", "dense"], table: Float[Tensor, "n *shape"]) -> TableAdam:
     """The Adam that the config names, for ``table``."""
     return RowAdam(table) if kind == "row" else DenseAdam(table)
+
+
+def _copied(tensors: dict[str, Tensor], device: torch.device) -> tuple[Tensor, Tensor, Tensor]:
+    mean, square, age = (tensors[name].to(device, copy=True) for name in ("mean", "square", "age"))
+    return mean, square, age
 
 
 def _require_fit(here: dict[str, Tensor], given: dict[str, Tensor]) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ from fieldscape.systems.latents.planes.mixing import Parts, features_of, macro_s
 from fieldscape.systems.latents.planes.photos import Cells, rays_of
 from fieldscape.systems.latents.planes.render import Place, Sampling, render
 from fieldscape.systems.latents.planes.squash import unsquash
-from fieldscape.types import Camera, Rendered
+from fieldscape.types import Camera, Rays, Rendered
 
 FORMAT = 1
 
@@ -50,6 +51,26 @@ class PlanesShared:
     background: Float[Tensor, "c"]
 
     @property
+    def device(self) -> torch.device:
+        """Where scenes that share this are learned and drawn."""
+        return self.background.device
+
+    def to(self, device: torch.device) -> PlanesShared:
+        """The same on ``device``; networks are copied, so that this one stays where it is."""
+        if device == self.device:
+            return self
+        return PlanesShared(
+            self.config,
+            self.place.to(device),
+            None if self.space is None else deepcopy(self.space).to(device),
+            deepcopy(self.network).to(device),
+            None if self.macro is None else self.macro.to(device),
+            {name: part.to(device) for name, part in self.mean.items()},
+            self.scale,
+            self.background.to(device),
+        )
+
+    @property
     def factor(self) -> int:
         """Pixels of a cell's side."""
         return 1 if self.space is None else self.space.factor
@@ -66,12 +87,13 @@ class PlanesShared:
         chance: torch.Generator | None = None,
         network: FieldNetwork | None = None,
     ) -> Rendered:
-        """What is seen in each cell. camera: one for each photo, in cells."""
+        """What is seen in each cell, on the device of what is shared. camera: one for each photo, in cells, CPU."""
+        rays = rays_of(camera, cells)
         return render(
             planes,
             network or self.network,
-            rays_of(camera, cells),
-            cells.scene,
+            Rays(rays.origins.to(self.device), rays.directions.to(self.device)),
+            cells.scene.to(self.device),
             self.place,
             self.sampling,
             self.background,

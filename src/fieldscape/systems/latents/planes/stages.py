@@ -2,7 +2,8 @@
 
 Stage 1a learns planes, the small network and the shared planes from the latents of the photos (of colours: from their
 pixels), a few rays of each scene of a batch; stage 1b learns all of that and the autoencoder together, through whole
-pictures. 3Da-AE, section 3.3; the losses are in ``losses``.
+pictures. 3Da-AE, section 3.3; the losses are in ``losses``. Of several processes each has scenes of its own and takes
+its share of every batch; what is shared is moved in all of them by the mean of their gradients.
 """
 
 from __future__ import annotations
@@ -18,13 +19,14 @@ from torch import Tensor
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.errors import BadInput
 from fieldscape.progress import Bar
+from fieldscape.ranks import Ranks
 from fieldscape.stopping import Stop
-from fieldscape.systems.latents.objects import Objects
+from fieldscape.systems.latents.objects import Objects, spread
 from fieldscape.systems.latents.planes import learning as state
 from fieldscape.systems.latents.planes import photos as seen_in
 from fieldscape.systems.latents.planes.autoencoder import LatentSpace, background, train_autoencoder
 from fieldscape.systems.latents.planes.config import PlanesConfig, require_sound
-from fieldscape.systems.latents.planes.learning import Learning, falling, set_rates
+from fieldscape.systems.latents.planes.learning import ALONE, Learning, falling, set_rates
 from fieldscape.systems.latents.planes.losses import joint_loss, latent_loss, roughness
 from fieldscape.systems.latents.planes.payload import pack
 from fieldscape.systems.latents.planes.photos import Photos
@@ -50,31 +52,35 @@ def learn_shared(
     save: Save | None = None,
     resume: Checkpoint | None = None,
     keep: Callable[[int, bytes], None] | None = None,
+    ranks: Ranks = ALONE,
 ) -> PlanesShared:
     """What the objects share, learned from their training views.
 
     save: called with step, tensors and state, every few hundred steps and at the end; a checkpoint of those resumes,
     on a CPU bit for bit. keep: called with the number and the payload of each object, once all is learned. Asked to
-    stop, it returns what there is. A stop while the autoencoder learns saves nothing: that begins anew.
+    stop, it returns what there is. A stop while the autoencoder learns saves nothing: that begins anew. ranks: where to
+    learn, and the processes that share the work: each calls this, and the first one saves and keeps for all.
 
     Raises BadInput for options that do not go together, and for objects that nothing can be learned from.
     """
     require_sound(config)
+    if len(objects) < ranks.count:
+        raise BadInput(f"{ranks.count} processes cannot share {len(objects)} objects: start fewer.")
     if resume is not None:
-        learning = state.restored(config, resume.tensors, resume.state)
+        learning = state.restored(config, resume.tensors, resume.state, len(objects), ranks)
         photos = seen_in.of_objects(objects, learning.shared.factor, learning.shared.place)
-        if any(len(part) != len(objects) for part in learning.table.values()):
-            raise BadInput("The checkpoint is of another number of objects: resume with the same ones.")
     else:
-        learning, photos = begun(objects, config, seed, stop, bar)
-        if stop.requested is not None:
+        learning, photos = begun(objects, config, seed, stop, bar, ranks)
+        if ranks.asked(stop.requested) is not None:
             return finished(learning)
     first, second = config.shared_steps
-    scenes_a_step = min(config.scenes, len(objects))
+    photos = photos.of_scenes(ranks.own(len(objects)))
+    each = max(1, config.rays // min(config.scenes, len(objects)))
+    scenes_a_step, pictures_a_step = (-(-whole // ranks.count) for whole in (config.scenes, config.pictures))
     targets = cached(photos, learning.shared) if learning.step < first else None
-    while learning.step < first + second and stop.requested is None:
+    while learning.step < first + second and ranks.asked(stop.requested) is None:
         shared, chance = learning.shared, learning.chance
-        chosen = torch.randperm(len(objects), generator=chance)
+        chosen = torch.randperm(len(photos.first) - 1, generator=chance)
 
         if learning.step < first and targets is not None:
             # 1a: a few rays of several scenes, and what the encoder says of their cells.
@@ -82,13 +88,13 @@ def learn_shared(
             set_rates(learning.adam, shared.macro is not None, rate, rate / 2, 0.0)
             parts = learning.taken(scenes)
             planes = learning.planes(parts)
-            cells = photos.draw_cells(scenes, max(1, config.rays // scenes_a_step), chance)
+            cells = photos.draw_cells(scenes, each, chance)
             seen = shared.see(planes, photos.camera, cells, chance)
             loss = latent_loss(seen.color, targets[cells.view, cells.xy[:, 1], cells.xy[:, 0]])
         else:
             # 1b: whole pictures of some scenes, through an autoencoder that learns with them.
             left = falling(learning.step - first, second)
-            rate, scenes = config.rate * left, chosen[: config.pictures]
+            rate, scenes = config.rate * left, chosen[:pictures_a_step]
             set_rates(learning.adam, shared.macro is not None, rate, *[config.network_rate * left] * 2)
             parts = learning.taken(scenes)
             planes = learning.planes(parts)
@@ -102,49 +108,56 @@ def learn_shared(
         taught = loss + config.smooth * roughness(planes)
         learning.adam.zero_grad()
         taught.backward()
+        ranks.average_gradients(p for group in learning.adam.param_groups for p in group["params"])
         learning.adam.step()
         learning.moved(scenes, parts, rate)
         learning.step += 1
 
         # Everything below shows and saves.
-        require_finite(loss, learning.step)
+        require_finite(loss, learning.step, ranks)
         bar.update(learning.step, loss=float(loss.detach()), stage="1a" if learning.step <= first else "1b")
         if save is not None and learning.step % SAVE_EVERY == 0:
-            save(learning.step, learning.tensors(), learning.state())
+            saved(learning, save)
     if save is not None:
-        save(learning.step, learning.tensors(), learning.state())
+        saved(learning, save)
     learned = finished(learning)
-    if keep is not None and stop.requested is None:
-        for index in range(len(objects)):
-            parts = {name: part[index : index + 1] for name, part in learning.table.items()}
-            keep(index, pack(parts, config.stored))
+    if keep is not None and ranks.asked(stop.requested) is None:
+        table = learning.gathered()
+        for index in range(len(objects) if ranks.first else 0):
+            keep(index, pack({name: part[index : index + 1] for name, part in table.items()}, config.stored))
     return learned
 
 
-def begun(objects: Objects, config: PlanesConfig, seed: int, stop: Stop, bar: Bar) -> tuple[Learning, Photos]:
-    """All there is before the first scene learns: the box of the class, and the autoencoder."""
-    place = class_place(map(objects.views, spread(len(objects), MOST_CARVED)), config)
+def saved(learning: Learning, save: Save) -> None:
+    """Process 0 saves what all of them give it."""
+    tensors = learning.tensors()
+    if learning.ranks.first:
+        save(learning.step, tensors, learning.state())
+
+
+def begun(
+    objects: Objects, config: PlanesConfig, seed: int, stop: Stop, bar: Bar, ranks: Ranks = ALONE
+) -> tuple[Learning, Photos]:
+    """All there is before the first scene learns: the box of the class, and the autoencoder.
+
+    Process 0 trains the autoencoder, and the others take it.
+    """
+    place = class_place(map(objects.views, spread(len(objects), MOST_CARVED)), config).to(ranks.device)
     space = new_space(config, seed)
     photos = seen_in.of_objects(objects, 1 if space is None else space.factor, place)
-    scale, white = 1.0, torch.ones(3)
+    scale, white = 1.0, torch.ones(3, device=ranks.device)
     if space is not None:
         pictures = photos.pictures(torch.tensor(spread(len(photos.rows), MOST_PICTURES)))
-        if config.autoencoder.source == "own":
+        own = config.autoencoder.source == "own"
+        if own and ranks.first:
             space = train_autoencoder(pictures, config.autoencoder, seed, stop, bar)
+        space = space.to(ranks.device)
+        ranks.follow(space.state_dict().values())
         with torch.no_grad():
-            scale = 0.02 if config.autoencoder.source != "own" else scale_of(space.encode(pictures[:ENCODED]))
+            scale = scale_of(space.encode(pictures[:ENCODED])) if own else 0.02
             white = squash(background(space, white), scale)
     shared = state.new_shared(config, place, space, scale, white, seed)
-    return state.begin(config, shared, len(objects), seed), photos
-
-
-def spread(count: int, most: int) -> list[int]:
-    """All numbers below ``count``, or ``most`` of them, evenly spread.
-
-    >>> spread(3, 5), spread(10, 4)
-    ([0, 1, 2], [0, 2, 5, 7])
-    """
-    return list(range(count)) if count <= most else [i * count // most for i in range(most)]
+    return state.begin(config, shared, len(objects), seed, ranks), photos
 
 
 @torch.no_grad()
@@ -180,9 +193,9 @@ def needed(space: LatentSpace | None) -> LatentSpace:
     return space
 
 
-def require_finite(loss: Float[Tensor, ""], step: int) -> None:
-    """Raises BadInput where learning has gone astray."""
-    if not bool(loss.isfinite()):
+def require_finite(loss: Float[Tensor, ""], step: int, ranks: Ranks = ALONE) -> None:
+    """Raises BadInput where learning has gone astray, in any of the processes."""
+    if ranks.any(not bool(loss.isfinite())):
         raise BadInput(f"Learning diverged at step {step}: lower rate and network_rate, and begin anew.")
 
 

@@ -4,24 +4,28 @@
 
 All processes hold the same weights: they begin with the same ones, and each step moves them by the mean of all
 gradients. What depends on the clock or on a signal is agreed upon once a step, so that none waits for one that left.
+Where a table has a row for each of many things, each process keeps the rows that are its own (``own``, ``gathered``).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import TypeVar
 
 import torch
 import torch.distributed as distributed
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from fieldscape import devices, resuming
 from fieldscape.errors import BadInput
 
 CPU = torch.device("cpu")
+
+Result = TypeVar("Result")
 
 
 @dataclass(frozen=True)
@@ -76,6 +80,49 @@ class Ranks:
     def any(self, one: bool) -> bool:
         """Whether it is so in any of the processes."""
         return self.agreed(None, one, 0.0)[1]
+
+    def asked(self, stopped: str | None) -> str | None:
+        """Why to stop, where any of the processes was asked to."""
+        return self.agreed(stopped, False, 0.0)[0]
+
+    def own(self, count: int) -> range:
+        """Which of ``count`` things are this process's: every so manieth, from its own number on.
+
+        >>> list(Ranks(1, 3).own(8))
+        [1, 4, 7]
+        """
+        return range(self.rank, count, self.count)
+
+    def gathered(self, own: Shaped[Tensor, "n *shape"], count: int) -> Shaped[Tensor, "m *shape"]:
+        """One table of ``count`` rows in process 0, of the rows that all ``own``; the others get theirs back."""
+        if self.count == 1:
+            return own
+        padded = own.new_zeros((-(-count // self.count), *own.shape[1:]))
+        padded[: len(own)] = own
+        parts = [torch.empty_like(padded) for _ in range(self.count)] if self.first else None
+        distributed.gather(padded, parts)
+        return own if parts is None else torch.stack(parts, 1).flatten(0, 1)[:count]
+
+    def follow(self, tensors: Iterable[Tensor]) -> None:
+        """Each of the tensors becomes, in place, what it is in process 0."""
+        for tensor in tensors if self.count > 1 else ():
+            distributed.broadcast(tensor.detach(), 0)
+
+    def in_turn(self, act: Callable[[], Result]) -> Result:
+        """What ``act`` gives, process 0 acting first: what it leaves in files is there for the others.
+
+        Raises BadInput in all processes where ``act`` does in one.
+        """
+        found, fault = list[Result](), None
+        for turn in (True, False):
+            if self.first is turn:
+                try:
+                    found.append(act())
+                except BadInput as error:
+                    fault = error
+            if self.any(fault is not None):
+                raise fault or BadInput(f"Process {self.rank} gives up with another one, which says why.")
+        return found[0]
 
     def chances(self, chance: torch.Generator) -> dict[str, Tensor]:
         """The random states of all processes but the first, named ``chance.1`` and so on, for a checkpoint."""
