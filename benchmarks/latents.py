@@ -1,7 +1,7 @@
 """Many objects of a kind: what each costs and how good it is, for every way of holding them.
 
     python benchmarks/latents.py [--only table curves autoencoder planes steps] [--cars FOLDER] [--meshes FOLDER]
-        [--added 48] [--slow 16] [--seeds 0 1 2] [--sheets FOLDER] [--out FILE.json]
+        [--added 48] [--slow 16] [--few 12] [--seeds 0 1 2] [--sheets FOLDER] [--out FILE.json]
 
 The folders are what ``fieldscape make cars --views 30 --size 64`` writes, of its own cars and of ``--meshes``; without
 any, 72 cars are made first. The first ``--added`` objects are added by what was learned of the others. A fifth of the
@@ -10,7 +10,7 @@ views of each is held out. Times are seconds of one processor; each row's are me
 table        all ways side by side: seconds, bytes, PSNR and SSIM on held-out views as stored, what storing lost, and
              frames a second. Ways that take long (tri-planes) are shown the first ``--slow`` objects only.
 curves       seconds and PSNR, not stored, for several lengths of fitting: voxels from nothing, from the hull and from
-             the lift, and RGB tri-planes; then the seconds that each needs for the same PSNR.
+             the lift, and RGB tri-planes, of the first ``--few`` objects; then the seconds that each needs for equal PSNR.
 autoencoder  how well unseen photos of new objects pass through it, and how long it learned.
 planes       RGB tri-planes with all three planes against the published layout, at equal bytes; and the tight box with a
              quarter of the bytes against a box of -1 to 1.
@@ -55,7 +55,7 @@ from fieldscape.systems.latents.planes.place import unit_place
 from fieldscape.systems.latents.planes.render import Place
 from fieldscape.systems.latents.planes.shared import all_cells, new_space
 from fieldscape.systems.latents.srn import read_objects
-from fieldscape.systems.latents.voxel.config import VoxelSettings
+from fieldscape.systems.latents.voxel.config import VoxelSettings, usual
 from fieldscape.systems.latents.voxel.fitting import fit_object
 from fieldscape.systems.latents.voxel.shared import VoxelShared
 from fieldscape.types import Camera, Views
@@ -65,8 +65,8 @@ PARTS = ("table", "curves", "autoencoder", "planes", "steps")
 READ = ObjectSettings(size=None, held_out="fifth")
 VOXEL = VoxelSettings()
 WAYS: dict[str, tuple[str, VoxelSettings | PlanesConfig]] = {
-    "voxels from nothing": ("voxel", replace(VOXEL, start="none")),
-    "voxels from the hull": ("voxel", replace(VOXEL, start="hull")),
+    "voxels from nothing": ("voxel", usual("none")),
+    "voxels from the hull": ("voxel", usual("hull")),
     "voxel (lift)": ("voxel", VOXEL),
     "RGB tri-planes": ("rgb", methods.defaults("rgb")),
     "RGB tri-planes, published layout": ("rgb-legacy", methods.defaults("rgb-legacy")),
@@ -76,8 +76,7 @@ WAYS: dict[str, tuple[str, VoxelSettings | PlanesConfig]] = {
 }
 FRAMES = 200
 RAYS = (20_000, 40_000, 60_000, 90_000, 120_000, 180_000, 250_000, 400_000)
-PLANE_STEPS = (50, 100, 200, 400, 600)
-CURVE_OBJECTS = 12
+PLANE_STEPS = (100, 200, 400, 800, 1600)
 WHITE = torch.ones(3)
 
 
@@ -154,14 +153,14 @@ def frames(draw: Draw, camera: Camera) -> float:
 
 def curves_part(sets: dict[str, Objects], options: argparse.Namespace, told: Callable[[str, Any], None]) -> None:
     for name, objects in sets.items():
-        few = objects.select(range(CURVE_OBJECTS))
+        few = objects.select(range(options.few))
         known = objects.select(range(options.added, len(objects)))
         for seed in options.seeds:
             lines = {}
             voxels, _ = learned(known, "voxel (lift)", seed)
             colors, _ = learned(known, "RGB tri-planes", seed)
             for start in ("none", "hull", "lift"):
-                lines[start] = [curve_point(few, voxels, replace(VOXEL, start=start, rays=n), seed) for n in RAYS]
+                lines[start] = [curve_point(few, voxels, replace(usual(start), rays=n), seed) for n in RAYS]
             lines["RGB tri-planes"] = [
                 curve_point(few, colors, replace(RGB, added_steps=(n, 0)), seed) for n in PLANE_STEPS
             ]
@@ -312,6 +311,7 @@ def main() -> None:
     parser.add_argument("--meshes", type=Path)
     parser.add_argument("--added", type=int, default=48)
     parser.add_argument("--slow", type=int, default=16)
+    parser.add_argument("--few", type=int, default=12)
     parser.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2])
     parser.add_argument("--ways", nargs="+", choices=list(WAYS), default=list(WAYS))
     parser.add_argument("--sheets", type=Path)

@@ -15,7 +15,10 @@ ROOT = Path(__file__).parents[1]
 SMALLER = {
     "make rooms --photos": ["--photos", "20", "--size", "32"],
     "make rooms": ["--views", "8", "--held-out", "2", "--width", "32", "--height", "24"],
+    "make cars --objects": ["--objects", "3", "--views", "16", "--size", "32"],
     "make cars": ["--objects", "1", "--views", "2", "--size", "32"],
+    "latents train": ["--objects", "2", "--rays", "5000"],
+    "latents exploit": ["--objects", "2:3", "--rays", "5000"],
     "nerf fit": ["--iters", "15", "--n-rand", "128"],
     "gan train": ["--images", "32", "--size", "16", "--look-every", "16"],
     "gan invert rooms": ["--frames", "2", "--width", "32", "--no-tune"],

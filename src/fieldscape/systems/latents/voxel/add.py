@@ -19,6 +19,9 @@ from fieldscape.systems.latents.voxel.weighing import seen_by
 from fieldscape.types import Views
 from fieldscape.voxels.bricks import Workers
 
+FINENESS = 3.5
+"""How finely objects are stored: so that what storing costs, 0.1 to 0.2 dB, is less than what tells two fits apart."""
+
 
 @dataclass(frozen=True)
 class Added:
@@ -50,4 +53,4 @@ def weights(fitted: Fitted, views: Views) -> Float32[np.ndarray, "x y z 2"]:
 
 def steps(fitted: Fitted) -> Steps:
     """How finely an object is stored: as finely as it was fitted."""
-    return steps_for(math.sqrt(max(fitted.error, 0.0)))
+    return steps_for(math.sqrt(max(fitted.error, 0.0)), FINENESS)

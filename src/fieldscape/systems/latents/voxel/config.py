@@ -27,7 +27,7 @@ class VoxelSettings:
     step: float = 1.0
     """Voxels between samples on a ray."""
 
-    lr_density: float = 0.2
+    lr_density: float = 0.4
     """How far the raw density moves at a ray, at first."""
 
     lr_color: float = 0.16
@@ -36,7 +36,10 @@ class VoxelSettings:
     lr_decay: float = 0.1
     """Share of both left at the end; they fall exponentially."""
 
-    smoothness: float = 2e-5
+    angular: float = 0.5
+    """How far what changes with direction moves, as a share of ``lr_color``: with few photos it learns their noise."""
+
+    smoothness: float = 1e-5
     """How strongly vertices are pulled towards the middle of their cells."""
 
     opacity: float = 0.05
@@ -69,6 +72,7 @@ BOUNDS = (
     ("step", 0.1, 4),
     ("lr_density", 1e-9, 10),
     ("lr_color", 1e-9, 10),
+    ("angular", 0, 1),
     ("lr_decay", 1e-9, 1),
     ("lr_lifted", 1e-9, 1),
     ("smoothness", 0, 1),
@@ -77,3 +81,14 @@ BOUNDS = (
     ("coarse", 0, 1),
     ("warm", 0, 10**10),
 )
+
+
+def usual(start: Start) -> VoxelSettings:
+    """The settings that serve a start best: an empty grid needs more rays, and to see more of what is beside an object.
+
+    >>> usual("none").rim, usual("hull").rim
+    (6, 1)
+    """
+    if start == "none":
+        return VoxelSettings(start=start, rays=250_000, rim=6, coarse=0.5)
+    return VoxelSettings(start=start)

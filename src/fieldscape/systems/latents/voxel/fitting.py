@@ -129,4 +129,5 @@ def rates_at(share: float, settings: VoxelSettings) -> Rates:
         tolerance=np.float32(0),
         any_background=False,
         cameras=False,
+        angular=np.float32(settings.angular),
     )

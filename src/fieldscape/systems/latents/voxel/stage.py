@@ -12,7 +12,7 @@ from torch import Tensor
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.progress import Bar
 from fieldscape.stopping import Stop
-from fieldscape.systems.latents.objects import Objects
+from fieldscape.systems.latents.objects import Objects, spread
 from fieldscape.systems.latents.voxel.add import steps, weights
 from fieldscape.systems.latents.voxel.coding import learn_tables
 from fieldscape.systems.latents.voxel.config import VoxelSettings
@@ -88,12 +88,3 @@ def with_tables(
         examples.append((fitted.bricks, weights(fitted, views), steps(fitted)))
         bar.update(done + count + 1)
     return replace(shared, tables=learn_tables(examples))
-
-
-def spread(count: int, most: int) -> list[int]:
-    """All numbers below ``count``, or ``most`` of them, evenly spread.
-
-    >>> spread(3, 5), spread(10, 4)
-    ([0, 1, 2], [0, 2, 5, 7])
-    """
-    return list(range(count)) if count <= most else [i * count // most for i in range(most)]
