@@ -10,7 +10,7 @@ views of each is held out. Times are seconds of one processor; each row's are me
 table        all ways side by side: seconds, bytes, PSNR and SSIM on held-out views as stored, what storing lost, and
              frames a second. Ways that take long (tri-planes) are shown the first ``--slow`` objects only.
 curves       seconds and PSNR, not stored, for several lengths of fitting: voxels from nothing, from the hull and from
-             the lift, and RGB tri-planes, of the first ``--few`` objects; then the seconds that each needs for equal PSNR.
+             the lift, and RGB tri-planes, of ``--few`` objects; then the seconds that each needs for equal PSNR.
 autoencoder  how well unseen photos of new objects pass through it, and how long it learned.
 planes       RGB tri-planes with all three planes against the published layout, at equal bytes; and the tight box with a
              quarter of the bytes against a box of -1 to 1.
@@ -41,6 +41,7 @@ from fieldscape.evaluation import Quality, evaluate
 from fieldscape.files import read_json, write_json
 from fieldscape.images import contact_sheet, write_image
 from fieldscape.progress import progress
+from fieldscape.ranks import Ranks
 from fieldscape.stopping import Stop
 from fieldscape.systems.latents import methods
 from fieldscape.systems.latents.config import LatentsConfig
@@ -85,7 +86,7 @@ def learned(objects: Objects, way: str, seed: int) -> tuple[Shared, float]:
     method, how = WAYS[way]
     config, began = LatentsConfig(method, READ, how), time.process_time()
     with progress(None, way, True) as bar:
-        shared = methods.learn(objects, config, seed, Stop(None), bar, nothing, None, nothing)
+        shared = methods.learn(objects, config, seed, Stop(None), bar, nothing, None, nothing, Ranks())
     if shared is None:
         raise RuntimeError("nobody asked it to stop")
     return shared, time.process_time() - began
