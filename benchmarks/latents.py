@@ -174,7 +174,7 @@ def curves_part(sets: dict[str, Objects], options: argparse.Namespace, told: Cal
                 for psnr in np.arange(26.0, 34.0, 0.5):
                     mine, other = seconds_for(lines["lift"], psnr), seconds_for(lines[rival], psnr)
                     if mine is not None and other is not None:
-                        print(f"  {psnr:.1f} dB: lift {mine:.2f} s, {rival} {other:.2f} s: {1 - mine / other:.0%} less")
+                        print(f"  {psnr:.1f} dB: lift {mine:.2f} s, {rival} {other:.2f} s: {mine / other - 1:+.0%}")
 
 
 def curve_point(objects: Objects, shared: Shared, how: VoxelSettings | PlanesConfig, seed: int) -> tuple[float, float]:
