@@ -102,6 +102,17 @@ def test_new_objects_go_to_a_run_of_their_own(cars: Path, trained: Path, tmp_pat
     assert list(told["objects"]) == ["car_0004", "car_0005"] or len(told["objects"]) == 2
 
 
+def test_a_run_of_new_objects_that_was_cut_short_is_completed(cars: Path, trained: Path, tmp_path: Path) -> None:
+    out = tmp_path / "added"
+    command = ["latents", "exploit", str(trained), str(cars), "--objects", "4:5", "--out", str(out), "--quiet"]
+    assert cli.run(command) == 0
+    # As if it had been killed before all that is shared was there.
+    for name in ("scene.json", "manifest.json"):
+        (out / name).unlink()
+    assert cli.run(command) == 0
+    assert open_scene(out).controls[0].high == 0
+
+
 def test_a_stopped_run_goes_on_to_the_same(cars: Path, trained: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     command = ["latents", "train", str(cars), "--out", str(run), "--objects", "4"]
