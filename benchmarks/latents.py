@@ -45,7 +45,8 @@ from fieldscape.ranks import Ranks
 from fieldscape.stopping import Stop
 from fieldscape.systems.latents import methods
 from fieldscape.systems.latents.config import LatentsConfig
-from fieldscape.systems.latents.methods import Draw, Shared
+from fieldscape.systems.latents.methods import Shared
+from fieldscape.systems.latents.nouns import Draw
 from fieldscape.systems.latents.object_settings import ObjectSettings
 from fieldscape.systems.latents.objects import Objects
 from fieldscape.systems.latents.planes import photos as seen_in

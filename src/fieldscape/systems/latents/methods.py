@@ -21,6 +21,7 @@ from fieldscape.progress import Bar
 from fieldscape.ranks import Ranks
 from fieldscape.stopping import Stop
 from fieldscape.systems.latents.config import LatentsConfig
+from fieldscape.systems.latents.nouns import Draw, Save
 from fieldscape.systems.latents.objects import Objects
 from fieldscape.systems.latents.planes import add as planes_add
 from fieldscape.systems.latents.planes import opening as planes_opening
@@ -32,14 +33,9 @@ from fieldscape.systems.latents.voxel import opening as voxel_opening
 from fieldscape.systems.latents.voxel import stage as voxel_stage
 from fieldscape.systems.latents.voxel.config import VoxelSettings
 from fieldscape.systems.latents.voxel.shared import VoxelShared
-from fieldscape.types import Camera, Rendered, Views
+from fieldscape.types import Views
 
 Shared: TypeAlias = VoxelShared | PlanesShared
-
-Draw: TypeAlias = Callable[[Camera], Rendered]
-"""What one camera sees of an object: leading dims [height, width]."""
-
-Save: TypeAlias = Callable[[int, dict[str, Tensor], dict[str, Any]], None]
 
 
 def defaults(method: str) -> VoxelSettings | PlanesConfig:

@@ -16,7 +16,8 @@ from fieldscape.scenes import Control, Scene, SceneFiles, read_scene, write_scen
 from fieldscape.systems.latents import methods
 from fieldscape.systems.latents.bank import Bank
 from fieldscape.systems.latents.config import SYSTEM
-from fieldscape.systems.latents.methods import Draw, Shared
+from fieldscape.systems.latents.methods import Shared
+from fieldscape.systems.latents.nouns import Draw
 from fieldscape.types import Camera, Rendered
 
 BANK = "bank"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from copy import deepcopy
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -17,6 +17,7 @@ from torch.nn.functional import mse_loss
 from fieldscape.errors import BadInput
 from fieldscape.progress import Bar
 from fieldscape.stopping import Stop
+from fieldscape.systems.latents.nouns import Added
 from fieldscape.systems.latents.planes import photos as seen_in
 from fieldscape.systems.latents.planes.config import PlanesConfig, require_sound
 from fieldscape.systems.latents.planes.learning import falling
@@ -26,14 +27,6 @@ from fieldscape.systems.latents.planes.payload import pack
 from fieldscape.systems.latents.planes.shared import PlanesShared
 from fieldscape.systems.latents.planes.stages import cached, drawn_shift, require_finite
 from fieldscape.types import Views
-
-
-@dataclass(frozen=True)
-class Added:
-    """An object to store, and what adding it took (figures: seconds, loss of the last steps, bytes, steps)."""
-
-    payload: bytes
-    figures: dict[str, float]
 
 
 def add_object(

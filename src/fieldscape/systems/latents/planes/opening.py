@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import replace
 
@@ -11,6 +10,7 @@ from torch import Tensor
 
 from fieldscape.errors import BadInput
 from fieldscape.resuming import under
+from fieldscape.systems.latents.nouns import Draw
 from fieldscape.systems.latents.planes.autoencoder import LatentSpace
 from fieldscape.systems.latents.planes.field import FieldNetwork
 from fieldscape.systems.latents.planes.mixing import Parts, mixed
@@ -22,9 +22,6 @@ from fieldscape.volume import join
 
 CHUNK = 4096
 """Cells that are looked at together."""
-
-Draw = Callable[[Camera], Rendered]
-"""What one camera sees: colour 0..1, depth along the ray and alpha, leading dims [height, width]."""
 
 
 def open_object(shared: PlanesShared, payload: bytes, where: str = "the object") -> Draw:

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
 from jaxtyping import Float
@@ -21,6 +20,7 @@ from fieldscape.errors import BadInput
 from fieldscape.progress import Bar
 from fieldscape.ranks import Ranks
 from fieldscape.stopping import Stop
+from fieldscape.systems.latents.nouns import Save
 from fieldscape.systems.latents.objects import Objects, spread
 from fieldscape.systems.latents.planes import learning as state
 from fieldscape.systems.latents.planes import photos as seen_in
@@ -39,8 +39,6 @@ ENCODED = 256
 """Photos that are encoded at a time."""
 MOST_PICTURES = 4096
 """Photos that the autoencoder learns from."""
-
-Save = Callable[[int, dict[str, Tensor], dict[str, Any]], None]
 
 
 def learn_shared(

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 import time
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float32
 
 from fieldscape.errors import BadInput
+from fieldscape.systems.latents.nouns import Added
 from fieldscape.systems.latents.voxel.coding import Steps, encode, steps_for
 from fieldscape.systems.latents.voxel.config import VoxelSettings
 from fieldscape.systems.latents.voxel.fitting import Fitted, fit_object
@@ -23,19 +23,12 @@ FINENESS = 3.5
 """How finely objects are stored: so that what storing costs, 0.1 to 0.2 dB, is less than what tells two fits apart."""
 
 
-@dataclass(frozen=True)
-class Added:
-    """An object to store, and what adding it took: seconds of the processor (fitting and coding), the mean squared
-    error of its last rays, and whether it sticks out of the class's box (1) or not (0)."""
-
-    payload: bytes
-    figures: dict[str, float]
-
-
 def add_object(shared: VoxelShared, views: Views, settings: VoxelSettings, seed: int) -> Added:
     """The object of ``views``, learned from those that are not held out; one thread, so bit for bit the same each time.
 
-    Raises BadInput for photos that no object can be learned from, and where the class has no tables yet.
+    Its figures: seconds (of fitting and coding), the mean squared error of its last rays, and whether it sticks out of
+    the class's box (1) or not (0). Raises BadInput for photos that no object can be learned from, and where the class
+    has no tables yet.
     """
     if shared.tables is None:
         raise BadInput("the class has no tables to store objects by: learn what it shares to the end")

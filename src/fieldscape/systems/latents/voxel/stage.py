@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import replace
-from typing import Any
 
 import torch
-from torch import Tensor
 
 from fieldscape.checkpoints import Checkpoint
 from fieldscape.progress import Bar
 from fieldscape.stopping import Stop
+from fieldscape.systems.latents.nouns import Save
 from fieldscape.systems.latents.objects import Objects, spread
 from fieldscape.systems.latents.voxel.add import steps, weights
 from fieldscape.systems.latents.voxel.coding import learn_tables
@@ -33,8 +31,6 @@ SAVE_EVERY = 16
 
 LEARNING = LearningSettings()
 """How far the lift is learned."""
-
-Save = Callable[[int, dict[str, Tensor], dict[str, Any]], None]
 
 
 def learn_shared(
