@@ -7,8 +7,9 @@ The folders are what ``fieldscape make cars --views 30 --size 64`` writes, of it
 any, 72 cars are made first. The first ``--added`` objects are added by what was learned of the others. A fifth of the
 views of each is held out. Times are seconds of one processor; each row's are measured in the same process run.
 
-table        all ways side by side: seconds, bytes, PSNR and SSIM on held-out views as stored, what storing lost, and
-             frames a second. Ways that take long (tri-planes) are shown the first ``--slow`` objects only.
+table        all ways side by side: seconds, bytes, PSNR and SSIM on held-out views as stored, what storing lost,
+             frames a second, and seconds and bytes if 16 or 48 objects bear all that is shared. Ways that take long
+             (tri-planes) are shown the first ``--slow`` objects only.
 curves       seconds and PSNR, not stored, for several lengths of fitting: voxels from nothing, from the hull and from
              the lift, and RGB tri-planes, of ``--few`` objects; then the seconds that each needs for equal PSNR.
 autoencoder  how well unseen photos of new objects pass through it, and how long it learned.
@@ -71,6 +72,7 @@ WAYS: dict[str, tuple[str, VoxelSettings | PlanesConfig]] = {
     "voxels from the hull": ("voxel", usual("hull")),
     "voxel (lift)": ("voxel", VOXEL),
     "RGB tri-planes": ("rgb", methods.defaults("rgb")),
+    "RGB tri-planes, eight times as long": ("rgb", replace(RGB, added_steps=(1600, 0))),
     "RGB tri-planes, published layout": ("rgb-legacy", methods.defaults("rgb-legacy")),
     "latent, own planes only": ("micro", methods.defaults("micro")),
     "latent": ("latent", methods.defaults("latent")),
@@ -301,9 +303,17 @@ def say(what: str, row: dict[str, float]) -> None:
         f"{what}: {row['seconds']:.2f} s an object (shared {row['shared seconds']:.0f} s), "
         f"{row['bytes'] / 1024:.1f} KiB (shared {row['shared bytes'] / 1024:.0f} KiB), "
         f"{row['psnr']:.2f} dB{lost}, SSIM {row['ssim']:.3f}, "
-        f"{row['frames/s']:.0f} frames/s, {row['objects']} objects",
+        f"{row['frames/s']:.0f} frames/s, {row['objects']} objects; "
+        + "; ".join(f"of {n}: {effective(row, '{}seconds', n):.2f} s, {effective(row, '{}bytes', n) / 1024:.1f} KiB"
+                    for n in (16, 48))
+        + " with all that is shared",
         flush=True,
-    )
+    )  # fmt: skip
+
+
+def effective(row: dict[str, float], what: str, count: int) -> float:
+    """What each of ``count`` objects takes if they bear all that is shared."""
+    return row[what.format("")] + row[what.format("shared ")] / count
 
 
 def main() -> None:
