@@ -1,0 +1,1 @@
+"""A clip from a moving camera: point tracks, triangle meshes, a neural renderer, new views."""
