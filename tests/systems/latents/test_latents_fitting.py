@@ -11,7 +11,7 @@ from fieldscape.errors import BadInput
 from fieldscape.metrics import psnr
 from fieldscape.systems.latents.voxel.config import VoxelSettings
 from fieldscape.systems.latents.voxel.fitting import Fitted, fit_object, rates_at
-from fieldscape.systems.latents.voxel.room import Room, room_around
+from fieldscape.systems.latents.voxel.room import Room, filled, room_around
 from fieldscape.systems.latents.voxel.shared import VoxelShared
 from fieldscape.systems.latents.voxel.subject import around, hull_box, pool_of, signed_distances, subject_of
 from fieldscape.types import Camera, Views
@@ -69,6 +69,18 @@ def test_a_balls_hull_is_as_deep_as_the_ball() -> None:
     assert np.abs(subject.depths - truth)[near].max() < 1.5
     assert np.abs(subject.depths - truth)[near].mean() < 0.5
     assert not subject.sticks_out
+
+
+@pytest.mark.parametrize("known", [0.5, 1.0])
+def test_what_the_class_fills_changes_no_hull(known: float) -> None:
+    """Neither of an object that lies within it, nor of one that reaches beyond."""
+    views, whole = ball(), room()
+    x, y, z = np.meshgrid(*whole.axes, indexing="ij")
+    part = filled(whole, np.sqrt(x**2 + y**2 + z**2) < known * RADIUS)
+    assert part.wanted.sum() < whole.wanted.sum()
+    expected, got = subject_of(views, whole, 1), subject_of(views, part, 1)
+    np.testing.assert_array_equal(got.places, expected.places)
+    np.testing.assert_array_equal(got.depths[tuple(got.places.T)], expected.depths[tuple(expected.places.T)])
 
 
 def test_an_object_larger_than_the_room_is_said_to_stick_out() -> None:

@@ -26,7 +26,7 @@ from fieldscape.kernels.lifting import read_lines
 from fieldscape.systems.latents.voxel.config import VoxelSettings
 from fieldscape.systems.latents.voxel.fitting import Progress, learn_rays
 from fieldscape.systems.latents.voxel.lift import Lift, features_of, seen_places
-from fieldscape.systems.latents.voxel.room import Room, room_around
+from fieldscape.systems.latents.voxel.room import Room, filled, room_around
 from fieldscape.systems.latents.voxel.shared import VoxelShared
 from fieldscape.systems.latents.voxel.starts import gathered, hull_start, light_of
 from fieldscape.systems.latents.voxel.subject import hull_box, subject_of
@@ -101,7 +101,8 @@ class Learner:
 
     def shared(self) -> VoxelShared:
         """What has been learned; call it when all steps are done."""
-        return VoxelShared(self._room(), self.network, _rounded(self.prior / self.fitted).numpy())
+        room = filled(self._room(), (self.prior[..., 1] > 0).numpy())
+        return VoxelShared(room, self.network, _rounded(self.prior / self.fitted).numpy())
 
     def _room(self) -> Room:
         if self.room is None:

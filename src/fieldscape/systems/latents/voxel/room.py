@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
 from jaxtyping import Bool, Float
+from scipy.ndimage import binary_dilation
 from torch import Tensor
 
 from fieldscape.errors import BadInput
@@ -16,6 +17,9 @@ from fieldscape.framing import Framing
 MARGIN = 2
 """Cells left free on each side of the largest object seen."""
 
+REACH = 3
+"""Cells around all hulls of a class in which further objects of it are looked for."""
+
 MOST_VERTICES = 2**26
 
 
@@ -23,7 +27,7 @@ MOST_VERTICES = 2**26
 class Room:
     """low: the corner of the box.  voxel: the side of its cubic cells.  shape: vertices an axis.
 
-    wanted: the vertices that may hold something of an object of the class.
+    wanted: the vertices where objects of the class are looked for first; those beyond only where an object goes on.
     """
 
     low: Float[Tensor, "3"]
@@ -77,3 +81,14 @@ def room_around(lows: Float[Tensor, "n 3"], highs: Float[Tensor, "n 3"], resolut
         raise BadInput(f"a grid of {shape} vertices is too large: the class box is far longer than it is wide")
     corner = (low.double() + high.double()) / 2 - voxel * (torch.tensor(shape) - 1) / 2
     return Room(corner.float(), voxel, shape, np.ones(shape, bool))
+
+
+def filled(room: Room, hulls: Bool[np.ndarray, "x y z"]) -> Room:
+    """The room, of which only what lies near ``hulls``, the vertices in the hull of any object, is wanted.
+
+    >>> hulls = np.zeros((9, 9, 9), bool)
+    >>> hulls[4, 4, 4] = True
+    >>> int(filled(Room(torch.zeros(3), 1.0, (9, 9, 9), np.ones((9, 9, 9), bool)), hulls).wanted.sum()) == 7**3
+    True
+    """
+    return replace(room, wanted=binary_dilation(hulls, np.ones((3, 3, 3), bool), iterations=REACH))

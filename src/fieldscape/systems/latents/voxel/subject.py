@@ -65,7 +65,10 @@ def subject_of(views: Views, room: Room, rim: int) -> Subject:
     poses, lenses, kind = pose_table(seen.camera), lens_table(seen.camera), LENS_NUMBERS[seen.camera.lens]
     depths = np.empty(room.shape, np.float32)
     floor = np.float32(FLOOR * room.voxel)
-    hull_depths(signed_distances(shapes), poses, lenses, kind, room.axes, room.wanted, floor, depths)
+    maps = signed_distances(shapes)
+    hull_depths(maps, poses, lenses, kind, room.axes, room.wanted, floor, depths)
+    if bool((around(depths > -RIM * room.voxel) & around(~room.wanted)).any()):  # it goes on where none was before
+        hull_depths(maps, poses, lenses, kind, room.axes, np.ones_like(room.wanted), floor, depths)
     depths *= np.float32(1 / room.voxel)
     near = depths > -RIM
     if not near.any():
