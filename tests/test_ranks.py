@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from fieldscape.errors import BadInput
-from fieldscape.ranks import Ranks, joined
+from fieldscape.ranks import Ranks, joined, require_alone
 
 TOGETHER = """
 import sys
@@ -90,3 +90,10 @@ def test_a_checkpoint_is_of_as_many_processes_as_it_was_made_by():
     for count in (1, 3):
         with pytest.raises(BadInput, match="made by 2 processes"):
             Ranks(0, count).own_chance(saved)
+
+
+def test_work_of_one_process_is_refused_to_several(monkeypatch: pytest.MonkeyPatch) -> None:
+    require_alone("this")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(BadInput, match="leave torchrun away"):
+        require_alone("this")

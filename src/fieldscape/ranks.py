@@ -147,6 +147,12 @@ class Ranks:
         return tensors if self.first else tensors | {"chance": tensors[f"chance.{self.rank}"]}
 
 
+def require_alone(what: str) -> None:
+    """Raises BadInput if this is one of several processes that ``torchrun`` started. ``what``: the command."""
+    if _told("WORLD_SIZE", 1) > 1:
+        raise BadInput(f"{what} is the work of one process: leave torchrun away.")
+
+
 @contextmanager
 def joined(device: str) -> Iterator[Ranks]:
     """The processes that ``torchrun`` started, or this one alone. ``device``: as ``--device`` names it.
