@@ -10,7 +10,7 @@ latent code, an object's number). It is rebuilt from its run folder alone:
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -40,10 +40,23 @@ class Control:
 
 
 @dataclass(frozen=True)
+class Way:
+    """A camera's way through a scene that knows it. cameras: of each frame.  controls: their values, a list of as many.
+
+    note: what the user should know, such as that it was kept to where the scene can be seen from.
+    """
+
+    cameras: Camera
+    controls: Mapping[str, list[float]]
+    note: str | None = None
+
+
+@dataclass(frozen=True)
 class Scene:
     """A scene to look at. cameras: those of the photos it was made from, single views to start from and return to.
 
     mended: the poses of all photos of its data [v, 4, 4], where training found them better than the data did.
+    ways: camera paths of its own by name, the usual one first, each made for a number of frames and a strength.
     """
 
     system: str
@@ -53,6 +66,7 @@ class Scene:
     framing: Framing
     controls: tuple[Control, ...] = ()
     mended: Tensor | None = None
+    ways: Mapping[str, Callable[[int, float], Way]] = field(default_factory=dict)
 
     def render(self, camera: Camera, **controls: float) -> Rendered:
         """What ``camera`` (a single one) sees: colour, depth and alpha with leading dims [height, width], on the CPU.

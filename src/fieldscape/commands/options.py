@@ -10,7 +10,20 @@ import tyro
 
 from fieldscape.data.depth.options import Layout
 
-PathName = Literal["auto", "orbit", "turntable", "spiral", "dolly", "zoom", "interpolate", "walk", "still"]
+PathName = Literal[
+    "auto",
+    "orbit",
+    "turntable",
+    "spiral",
+    "dolly",
+    "zoom",
+    "interpolate",
+    "walk",
+    "still",
+    "clip",
+    "stabilise",
+    "freeze",
+]
 
 
 @dataclass(frozen=True)
@@ -42,7 +55,9 @@ class RenderOptions:
 
     path: PathName = "auto"
     """The camera's way. auto: a walk through a room of many photos, a spiral before a scene that the camera stands in,
-    an orbit around an object. still: one picture from the start."""
+    an orbit around an object, a clip again. still: one picture from the start. Of clips: clip, stabilise (without the
+    unrest of the hand), freeze (around a moment that stands still); on other paths time goes on, unless --set time=1.5.
+    """
 
     out: Path | None = None
     """The file: .mp4, .gif, or for a still .png or .jpg. Default: RUN/PATH.mp4."""

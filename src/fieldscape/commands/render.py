@@ -3,23 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from collections.abc import Iterator
 
 import torch
 from torch import Tensor
 
 from fieldscape import cameras, devices, paths
-from fieldscape.commands.options import PathName, RenderOptions
+from fieldscape.commands.options import RenderOptions
 from fieldscape.errors import BadInput
 from fieldscape.images import colorize_depth, write_image
 from fieldscape.progress import Bar, progress
-from fieldscape.scenes import Scene, with_controls
+from fieldscape.scenes import Scene, Way, with_controls
 from fieldscape.systems.opening import open_scene
 from fieldscape.types import Camera
 from fieldscape.video import write_video
 
 MOST_FRAMES = 20_000
 LARGEST_SIDE = 8192
+OF_CLIPS = ("clip", "stabilise", "freeze")
+"""Ways that a scene must know itself, since they take its time as well."""
 
 
 def render(options: RenderOptions) -> None:
@@ -30,14 +33,18 @@ def render(options: RenderOptions) -> None:
         raise BadInput(f"--fps is {options.fps:g}: give a number above 0, up to 240.")
     if not 0 < options.strength <= 10:
         raise BadInput(f"--strength is {options.strength:g}: give a number above 0, up to 10.")
-    scene = with_controls(open_scene(options.run, devices.pick(options.device)), controls_of(options.set))
+    asked = controls_of(options.set)
+    scene = with_controls(open_scene(options.run, devices.pick(options.device)), asked)
     name = options.path if options.path != "auto" else usual_path(scene)
     out = options.out or options.run / f"{name}.{'png' if name == 'still' else 'mp4'}"
     start, around = sized(scene.start, options.width), sized(scene.cameras, options.width)
     if name == "still":
         write_image(out, frame(scene, start, depth_span(scene, cameras.stack([start])) if options.depth else None))
     else:
-        way = camera_path(scene, name, start, around, options.frames, options.strength)
+        way = planned(scene, name, start, around, options)
+        way = dataclasses.replace(way, controls={k: v for k, v in way.controls.items() if k not in asked})
+        if way.note is not None:
+            print(f"fieldscape: {way.note}", file=sys.stderr)
         with progress(options.frames, "rendering", options.quiet, unit="frame") as bar:
             write_video(out, film(scene, way, options.depth, bar), options.fps)
     print(f"{out}: {name}, {start.width} x {start.height}" + ("" if name == "still" else f", {options.frames} frames"))
@@ -55,8 +62,10 @@ def controls_of(settings: tuple[str, ...]) -> dict[str, float]:
     return values
 
 
-def usual_path(scene: Scene) -> PathName:
+def usual_path(scene: Scene) -> str:
     """The path that shows a scene best where none is asked for."""
+    if scene.ways:
+        return next(iter(scene.ways))
     if scene.framing.unbounded:
         return "walk"
     place = scene.start.position
@@ -77,7 +86,17 @@ def sized(camera: Camera, width: int | None) -> Camera:
     return cameras.resize(straight, width, height)
 
 
-def camera_path(scene: Scene, name: PathName, start: Camera, around: Camera, frames: int, strength: float) -> Camera:
+def planned(scene: Scene, name: str, start: Camera, around: Camera, options: RenderOptions) -> Way:
+    """The way called ``name``: the scene's own if it has one of that name. Raises BadInput if there is none."""
+    if name in scene.ways:
+        way = scene.ways[name](options.frames, options.strength)
+        return dataclasses.replace(way, cameras=sized(way.cameras, options.width))
+    if name in OF_CLIPS:
+        raise BadInput(f"--path {name} is for scenes of clips, and this is one of {scene.system}.")
+    return Way(camera_path(scene, name, start, around, options.frames, options.strength), {})
+
+
+def camera_path(scene: Scene, name: str, start: Camera, around: Camera, frames: int, strength: float) -> Camera:
     """The cameras of the path called ``name``, fitted to the size of the scene."""
     center, up = scene.framing.center, scene.framing.up
     away = float((start.position - center).norm())
@@ -97,11 +116,11 @@ def camera_path(scene: Scene, name: PathName, start: Camera, around: Camera, fra
     return paths.orbit(start, center, up, frames)
 
 
-def film(scene: Scene, way: Camera, depth: bool, bar: Bar) -> Iterator[Tensor]:
+def film(scene: Scene, way: Way, depth: bool, bar: Bar) -> Iterator[Tensor]:
     """The pictures along ``way``, one at a time; the same depth has the same colour in all of them."""
-    span = depth_span(scene, way) if depth else None
-    for i in range(len(way)):
-        yield frame(scene, way[i], span)
+    span = depth_span(scene, way.cameras) if depth else None
+    for i in range(len(way.cameras)):
+        yield frame(with_controls(scene, {name: v[i] for name, v in way.controls.items()}), way.cameras[i], span)
         bar.update(i + 1)
 
 
