@@ -75,6 +75,16 @@ COMMANDS = {
         "fieldscape.systems.latents.costing:cost",
         "bytes and seconds an object, marginal and effective, at any number of them",
     ),
+    "tracks extract": Command(
+        "fieldscape.systems.tracks.options:TracksExtractOptions",
+        "fieldscape.systems.tracks.extract:extract",
+        "a clip -> points followed through it, cameras, and where all that is in space",
+    ),
+    "tracks fit": Command(
+        "fieldscape.systems.tracks.options_fit:TracksFitOptions",
+        "fieldscape.systems.tracks.fit:fit",
+        "such points -> a scene of meshes and a neural renderer: new views of the clip",
+    ),
     "eval": Command(
         "fieldscape.commands.options:EvalOptions",
         "fieldscape.commands.evaluate:evaluate_run",

@@ -40,4 +40,8 @@ def open_scene(folder: Path | str, device: torch.device | str = "cpu") -> Scene:
         from fieldscape.systems.latents import scene as latents_scene
 
         return latents_scene.rebuild(files, Path(folder))
+    if files.system == "tracks":
+        from fieldscape.systems.tracks import scene as clip_scene
+
+        return clip_scene.rebuild(files, torch.device(device))
     raise BadInput(f"{folder} holds a scene of the system {files.system!r}, which this version does not have: upgrade.")
