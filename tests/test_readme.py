@@ -15,6 +15,8 @@ ROOT = Path(__file__).parents[1]
 SMALLER = {
     "make rooms --photos": ["--photos", "20", "--size", "32"],
     "make rooms": ["--views", "8", "--held-out", "2", "--width", "32", "--height", "24"],
+    "make clip": ["--frames", "8", "--width", "112", "--height", "64", "--tracks", "20"],
+    "tracks fit": ["--steps", "4"],
     "make cars --objects": ["--objects", "3", "--views", "16", "--size", "32"],
     "make cars": ["--objects", "1", "--views", "2", "--size", "32"],
     "latents train": ["--objects", "2", "--rays", "5000"],

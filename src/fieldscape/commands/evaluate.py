@@ -28,6 +28,11 @@ def evaluate_run(options: EvalOptions) -> None:
 
         evaluate_objects(run, options.data, options.out, options.quiet)
         return
+    if run.record["system"] == "tracks":
+        from fieldscape.systems.tracks.evaluating import evaluate_clip
+
+        evaluate_clip(run, options.data, options.out, options.quiet)
+        return
     device = devices.pick(options.device)
     scene = open_scene(options.run, device)
     how = run.record["config"].get("read")

@@ -24,6 +24,8 @@ def info(options: InfoOptions) -> None:
         raise BadInput(f"There is no folder or file {options.path}.")
     if (options.path / "run.json").exists():
         _run(Run.open(options.path))
+    elif _is_tracks(options.path):
+        _tracks(options.path)
     elif _is_depth(options):
         _depth(options)
     elif (objects := _objects(options.path)) is not None:
@@ -60,6 +62,23 @@ def _run(run: Run) -> None:
     print(f"scene: {'yes; fieldscape render ' + str(run.path) if there else 'none yet'}")
     for control in open_scene(run.path).controls if there else ():
         print(f"  --set {control.name}={control.default:g} ({control.low:g} to {control.high:g}): {control.meaning}")
+
+
+def _is_tracks(path: Path) -> bool:
+    if path.suffix != ".npz":
+        return False
+    from fieldscape.systems.tracks.bundle import is_bundle
+
+    return is_bundle(path)
+
+
+def _tracks(path: Path) -> None:
+    from fieldscape.systems.tracks.bundle import read_bundle
+    from fieldscape.systems.tracks.summary import described
+
+    for line in described(read_bundle(path)):
+        print(line)
+    print(f"fit them: fieldscape tracks fit {path}")
 
 
 def _is_depth(options: InfoOptions) -> bool:

@@ -56,14 +56,12 @@ class Freedom:
 
 @dataclass(frozen=True)
 class Adjusted:
-    """The survey after adjustment, its robust cost before and after (square pixels), rounds taken, and the standard
-    deviation of the logarithm of the focal length if misses were independent (infinite if it was not free)."""
+    """The survey after adjustment, its robust cost before and after (square pixels), and the rounds taken."""
 
     survey: Survey
     before: float
     after: float
     rounds: int
-    focal_doubt: float
 
 
 def adjust(survey: Survey, sightings: Sightings, freedom: Freedom, scale: float, rounds: int = 30) -> Adjusted:
@@ -88,11 +86,37 @@ def adjust(survey: Survey, sightings: Sightings, freedom: Freedom, scale: float,
         idle = idle + 1 if best - now < ENOUGH * best else 0
         assert trial is not None
         survey, best, damping = trial, now, damping / 5
-    doubt = np.inf
-    if freedom.focal:
-        system.linearise(survey, scale)
-        doubt = system.focal_doubt(survey)
-    return Adjusted(survey, before, best, done, doubt)
+    return Adjusted(survey, before, best, done)
+
+
+def focal_doubt(survey: Survey, sightings: Sightings, freedom: Freedom, scale: float) -> float:
+    """The standard deviation of the logarithm of the focal length of an adjusted survey; infinite if it is not free.
+
+    From the inverse of the Schur complement, times the variance of the misses: turns, places, points and focal length
+    are told apart together. Misses along a track are alike, as a point is followed from frame to frame: where they
+    correlate by rho from one frame to the next, (1 + rho) / (1 - rho) of them say as much as one alone.
+    """
+    if not freedom.focal:
+        return float("inf")
+    system = _System(survey, sightings, freedom)
+    system.linearise(survey, scale)
+    alike = likeness(misses(survey, sightings), sightings, scale)
+    return system.focal_doubt() * float(np.sqrt((1 + alike) / (1 - alike)))
+
+
+def likeness(miss: Float[np.ndarray, "m 2"], sightings: Sightings, scale: float) -> float:
+    """The correlation between misses of a point and those at its next sighting, 0 to 0.99; sorted by point and frame.
+
+    >>> one, frame = np.zeros(4, int), np.arange(4)
+    >>> sightings = Sightings(frame, one, np.zeros((4, 2)), np.ones(4))
+    >>> alike = np.array([[0.1, 0.0], [0.1, 0.0], [0.1, 0.0], [0.1, 0.0]])
+    >>> likeness(alike, sightings, 1.0), likeness(alike * [[1], [-1], [1], [-1]], sightings, 1.0)
+    (0.99, 0.0)
+    """
+    pair = np.nonzero(sightings.point[1:] == sightings.point[:-1])[0]
+    calm = miss / np.sqrt(1 + (miss**2).sum(1, keepdims=True) / scale**2)
+    power = float((calm[pair] ** 2).sum() + (calm[pair + 1] ** 2).sum()) / 2
+    return float(np.clip((calm[pair] * calm[pair + 1]).sum() / max(power, 1e-12), 0.0, 0.99))
 
 
 def cost(survey: Survey, sightings: Sightings, freedom: Freedom, scale: float) -> float:
@@ -231,8 +255,8 @@ class _System:
         scaled = freedom.calm and freedom.places and freedom.points and freedom.nearness
         return _as_wide(moved, survey) if scaled else moved
 
-    def focal_doubt(self, survey: Survey) -> float:
-        """From the inverse of the Schur complement: the points, poses and focal length are told apart together."""
+    def focal_doubt(self) -> float:
+        """From the inverse of the Schur complement, as if misses were independent."""
         matrix, _, _ = self._reduced(1e-10)
         unit = np.zeros(len(matrix))
         unit[-1] = 1

@@ -34,6 +34,7 @@ Numbers keep the precision they had (float32 or float64), so what is read equals
 from __future__ import annotations
 
 import io
+import zipfile
 from pathlib import Path
 from typing import get_args
 
@@ -121,6 +122,15 @@ def _packed(pictures: UInt8[Tensor, "t h w *c"]) -> tuple[np.ndarray, np.ndarray
 
 
 # ------------------------------------------------------------------------------------------------ reading
+
+
+def is_bundle(path: Path) -> bool:
+    """Whether the file holds the arrays that only a tracks file has; what they hold is not looked at."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return {"frame_ends.npy", "places.npy"} <= set(archive.namelist())
+    except (OSError, zipfile.BadZipFile):
+        return False
 
 
 def read_bundle(path: Path | str) -> Tracked:

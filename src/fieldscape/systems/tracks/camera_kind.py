@@ -24,22 +24,22 @@ SHARED = 20
 LOW_ANGLE = 2.0
 """Degrees between the directions that the median point is seen from."""
 
-FOCAL_TELLS = 1.1
-"""A focal length is known if one a fifth off makes the robust cost rise by this factor."""
+FOCAL_KNOWN = 0.03
+"""A focal length is known if the standard deviation of its logarithm, as the misses tell it, is below this."""
 
 
 @dataclass(frozen=True)
 class Signs:
     """What the kind is judged by, in pixels unless said. turning: median miss if the camera only turned.  moving:
     median miss if it also moved.  parallax: shift of the median point between its two most different views that no
-    turn explains.  angle: the same in degrees.  focal_tells: by what factor the cost rises with a wrong focal length.
+    turn explains.  angle: the same in degrees.  focal_doubt: standard deviation of the logarithm of the focal length; 0 if it was given.
     """
 
     turning: float
     moving: float
     parallax: float
     angle: float
-    focal_tells: float
+    focal_doubt: float
 
 
 def largest_shift(points: Points) -> float:
@@ -71,7 +71,7 @@ def stands_still(points: Points, width: int) -> tuple[bool, float]:
 def only_turned(signs: Signs) -> bool:
     """Whether turns alone explain the clip.
 
-    >>> only_turned(Signs(0.23, 0.22, 0.2, 0.04, 2.0)), only_turned(Signs(0.66, 0.19, 4.8, 0.4, 2.0))
+    >>> only_turned(Signs(0.23, 0.22, 0.2, 0.04, 0.0)), only_turned(Signs(0.66, 0.19, 4.8, 0.4, 0.0))
     (True, False)
     """
     left = np.sqrt(max(signs.turning**2 - signs.moving**2, 0.0))
@@ -82,7 +82,7 @@ def kind_of(signs: Signs) -> Kind:
     """rotation, low or full."""
     if only_turned(signs):
         return "rotation"
-    return "low" if signs.angle < LOW_ANGLE or signs.focal_tells < FOCAL_TELLS else "full"
+    return "low" if signs.angle < LOW_ANGLE or signs.focal_doubt > FOCAL_KNOWN else "full"
 
 
 def in_words(kind: Kind, signs: Signs, focal: float, width: int) -> str:
@@ -92,11 +92,13 @@ def in_words(kind: Kind, signs: Signs, focal: float, width: int) -> str:
         f" points were seen from directions {signs.angle:.2g} degrees apart"
     )
     lens = f"{focal:.0f} px ({focal / width:.2f} widths)"
-    rise = f"one a fifth off raises the cost by {100 * (signs.focal_tells - 1):.1f} %"
-    tells = f"; {rise}" if signs.focal_tells >= FOCAL_TELLS else f", hardly more than a guess: {rise}"
-    tells = tells if np.isfinite(signs.focal_tells) else ", as given"
+    known = f" to about {100 * signs.focal_doubt:.1g} %"
+    if signs.focal_doubt == 0:
+        known = ", as given"
+    elif signs.focal_doubt > FOCAL_KNOWN:
+        known = ", hardly more than a guess: another would fit as well"
     if kind == "rotation":
-        return f"The camera turned on the spot: {seen}. No depth can be known. Focal length {lens}{tells}."
+        return f"The camera turned on the spot: {seen}. No depth can be known. Focal length {lens}{known}."
     if kind == "low":
-        return f"The camera moved little: {seen}. Depth is rough. Focal length {lens}{tells}."
-    return f"The camera moved: {seen}. Focal length {lens}{tells}."
+        return f"The camera moved little: {seen}. Depth is rough. Focal length {lens}{known}."
+    return f"The camera moved: {seen}. Focal length {lens}{known}."

@@ -12,14 +12,14 @@ from pathlib import Path
 import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
-from fieldscape.systems.tracks.adjusting import Adjusted, Freedom, adjust, reprojection
+from fieldscape.systems.tracks.adjusting import Adjusted, Freedom, adjust, focal_doubt, reprojection
 from fieldscape.systems.tracks.camera_kind import Signs, in_words, kind_of, only_turned, stands_still
 from fieldscape.systems.tracks.choosing import longest
 from fieldscape.systems.tracks.mapping import mapped
 from fieldscape.systems.tracks.nouns import Clip, Kind, Points
 from fieldscape.systems.tracks.small_motion import moved_little
 from fieldscape.systems.tracks.solve_settings import SolveSettings
-from fieldscape.systems.tracks.survey import Sightings, Survey, rebased, sightings_of, thinned
+from fieldscape.systems.tracks.survey import Sightings, Survey, rebased, sightings_of
 from fieldscape.systems.tracks.triangulating import parallax, triangulated
 from fieldscape.systems.tracks.turning import FOCAL_DOUBT, FOCALS, TYPICAL_FOCAL, turning
 
@@ -34,9 +34,6 @@ CALM = 3.0
 
 FEATURE_WEIGHT = 0.3
 """Of a matched feature against a tracked point: it is found less exactly."""
-
-TELLING_POINTS = 400
-"""Points by which it is judged whether the focal length shows."""
 
 LOW_FOCAL_DOUBT = 0.25
 """Of the focal length where it hardly shows: the typical one then counts more."""
@@ -68,13 +65,14 @@ def cameras(clip: Clip, points: Points, settings: SolveSettings, work: Path) -> 
         focal=not given, focal_guess=TYPICAL_FOCAL * width, focal_doubt=0.0 if given else FOCAL_DOUBT,
         limits=(FOCALS[0] * width, FOCALS[1] * width),
     )  # fmt: skip
+    turns_only = replace(freedom, places=False, nearness=False)
     if settings.camera == "rotation":
-        signs = Signs(turned.error, turned.error, 0.0, 0.0, _focal_tells(turned.survey, part.sightings, freedom, scale))
+        signs = Signs(turned.error, turned.error, 0.0, 0.0, _doubt(turned.survey, part.sightings, turns_only, scale))
         return _rotation(clip, points, settings, turned.survey, frames, signs, scale)
     best = moved_little(turned.survey, part.sightings, freedom, scale, settings.seed)
     signs = _signs(turned.error, best, part.sightings)
     if settings.camera == "auto" and only_turned(signs):
-        signs = replace(signs, focal_tells=_focal_tells(turned.survey, part.sightings, freedom, scale))
+        signs = replace(signs, focal_doubt=_doubt(turned.survey, part.sightings, turns_only, scale))
         return _rotation(clip, points, settings, turned.survey, frames, signs, scale)
     notes: list[str] = []
     model = mapped(clip, points, chosen, frames, best.survey.focal, settings, work)
@@ -90,8 +88,8 @@ def cameras(clip: Clip, points: Points, settings: SolveSettings, work: Path) -> 
             if not model.placed.all():
                 missing = int((~model.placed).sum())
                 notes.append(f"{missing} of {len(frames)} frames were placed between others first.")
-    tells = _focal_tells(best.survey, part.sightings, freedom, scale)
-    signs = replace(_signs(turned.error, best, part.sightings), focal_tells=tells)
+    doubt = _doubt(best.survey, part.sightings, freedom, scale)
+    signs = replace(_signs(turned.error, best, part.sightings), focal_doubt=doubt)
     kind = kind_of(signs) if not only_turned(signs) else "low"
     survey, lost = _everywhere(clip, points, settings, best.survey, frames, features, kind, freedom, scale)
     if lost:
@@ -119,21 +117,12 @@ def _signs(turning_error: float, best: Adjusted, sightings: Sightings) -> Signs:
     angle = parallax(best.survey, sightings)
     moving = float(np.median(reprojection(best.survey, sightings)))
     shift = float(np.median(np.radians(angle))) * best.survey.focal
-    return Signs(turning_error, moving, shift, float(np.median(angle)), float("inf"))
+    return Signs(turning_error, moving, shift, float(np.median(angle)), 0.0)
 
 
-def _focal_tells(survey: Survey, sightings: Sightings, freedom: Freedom, scale: float) -> float:
-    """By what factor the robust cost rises, all else adjusted, when the focal length is a fifth off, in the direction
-    where it rises less."""
-    if not freedom.focal:
-        return float("inf")
-    survey, some = thinned(survey, sightings, TELLING_POINTS)
-    fixed = replace(
-        freedom, focal=False, focal_doubt=0.0, places=bool(survey.nearness.any()), nearness=bool(survey.nearness.any())
-    )
-    own = adjust(survey, some, fixed, scale, 4).after
-    off = [adjust(replace(survey, focal=survey.focal * f), some, fixed, scale, 8).after for f in (0.8, 1.25)]
-    return min(off) / max(own, 1e-12)
+def _doubt(survey: Survey, sightings: Sightings, freedom: Freedom, scale: float) -> float:
+    """Of the focal length; 0 where it is given."""
+    return focal_doubt(survey, sightings, freedom, scale) if freedom.focal else 0.0
 
 
 def _from_cameras(survey: Survey, sightings: Sightings, freedom: Freedom, scale: float, placed: np.ndarray) -> Adjusted:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import get_args
 
@@ -17,7 +18,7 @@ from fieldscape.errors import BadInput
 from fieldscape.files import jsonable
 from fieldscape.framing import Framing
 from fieldscape.resuming import prefixed, under
-from fieldscape.scenes import Control, Scene, SceneFiles, write_scene
+from fieldscape.scenes import Control, Scene, SceneFiles, Way, write_scene
 from fieldscape.systems.tracks.config import SYSTEM, RefineSettings, TracksConfig
 from fieldscape.systems.tracks.footage import Footage, footage_of
 from fieldscape.systems.tracks.nouns import Clip, Kind, Points, Tracked
@@ -25,6 +26,7 @@ from fieldscape.systems.tracks.presets import Parts, parts_of
 from fieldscape.systems.tracks.reach import arc_limit, center_of_interest
 from fieldscape.systems.tracks.refining import Moves
 from fieldscape.systems.tracks.sheets import Sheet
+from fieldscape.systems.tracks.ways import WAYS, way_of
 from fieldscape.types import Camera, Rendered
 
 SHEET = ("points", "added", "follows", "uv", "faces", "far")
@@ -100,7 +102,30 @@ def scene_of(footage: Footage, parts: Parts, files: SceneFiles) -> Scene:
 
     middle = float(footage.tracked.clip.seconds[len(footage.tracked.clip) // 2])
     controls = (Control("time", 0.0, last, middle, "seconds from the clip's first frame; fractions between frames"),)
-    return Scene(SYSTEM, look, files.start, files.cameras, files.framing, controls)
+    ways = ways_of(footage.tracked, files.framing)
+    return Scene(SYSTEM, look, files.start, files.cameras, files.framing, controls, ways=ways)
+
+
+def ways_of(tracked: Tracked, framing: Framing) -> dict[str, Callable[[int, float], Way]]:
+    """The camera paths of a clip, by name, the clip's own way first."""
+    limit, last = arc_limit(tracked), float(tracked.clip.seconds[-1])
+
+    def made(name: str, frames: int, strength: float) -> Way:
+        cameras, moments, held = way_of(
+            name, tracked.camera, tracked.clip.seconds.tolist(), framing.center, framing.up, limit, frames, strength
+        )
+        note = f"The way {name} was kept within {_supported(name, limit)}." if held else None
+        times = [min(max(float(when), 0.0), last) for when in moments]
+        return Way(cameras.map(lambda x: x.float()), {"time": times}, note)
+
+    return {name: partial(made, name) for name in WAYS}
+
+
+def _supported(name: str, limit: float) -> str:
+    """What a clip supports of a way, in words."""
+    if name == "stabilise":
+        return "what the clip's pictures cover: it is smoothed less than asked for"
+    return f"what the clip supports: {math.degrees(limit):.1f} degrees about what it looks at, forth and back in measure"
 
 
 def read_footage(files: SceneFiles) -> tuple[Footage, TracksConfig]:

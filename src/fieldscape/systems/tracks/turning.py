@@ -32,12 +32,10 @@ STARTS = (0.6, 1.0, 1.7)
 
 @dataclass(frozen=True)
 class Turning:
-    """The camera as one that only turns. error: median miss in pixels.  focal_doubt: standard deviation of the
-    logarithm of the focal length."""
+    """The camera as one that only turns. error: median miss in pixels."""
 
     survey: Survey
     error: float
-    focal_doubt: float
 
 
 def turning(sightings: Sightings, size: tuple[int, int], scale: float, focal: float = 0.0) -> Turning:
@@ -55,7 +53,7 @@ def turning(sightings: Sightings, size: tuple[int, int], scale: float, focal: fl
         )  # fmt: skip
         found.append(adjust(chained(sightings, start, middle), sightings, freedom, scale, rounds=15))
     best = min(found, key=lambda each: each.after)
-    return Turning(best.survey, float(np.median(reprojection(best.survey, sightings))), best.focal_doubt)
+    return Turning(best.survey, float(np.median(reprojection(best.survey, sightings))))
 
 
 def chained(sightings: Sightings, focal: float, middle: Float[np.ndarray, "2"]) -> Survey:
