@@ -6,7 +6,6 @@ values and refuses all else. Sizes are judged before memory is taken.
 
 from __future__ import annotations
 
-import pickle
 import zipfile
 from pathlib import Path
 from typing import Any
@@ -38,14 +37,14 @@ def _of_torch(path: Path) -> dict[str, np.ndarray]:
     _require_room(_unpacked_bytes(path), path)
     try:
         content: Any = torch.load(path, map_location="cpu", weights_only=True)
-    except pickle.UnpicklingError as error:
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        said = " ".join(reason(error).split())[:200]
+        raise BadInput(f"{path} is not a readable PyTorch file ({said}); it is damaged or cut short.") from error
+    except Exception as error:  # what is left is torch's refusal to build anything else
         raise BadInput(
             f"{path} holds more than tensors and plain values, so reading it could run a stranger's code, and it is"
             " refused. Save it again as a dict of tensors."
         ) from error
-    except (RuntimeError, OSError, EOFError, ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
-        said = " ".join(reason(error).split())[:200]
-        raise BadInput(f"{path} is not a readable PyTorch file ({said}); it is damaged or cut short.") from error
     if not isinstance(content, dict):
         raise BadInput(f"{path} holds a {type(content).__name__}; a dict of tensors was expected.")
     arrays = {}
