@@ -9,7 +9,7 @@ its share of every batch; what is shared is moved in all of them by the mean of 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -37,6 +37,10 @@ from fieldscape.systems.latents.planes.squash import scale_of, squash
 SAVE_EVERY = 500
 ENCODED = 256
 """Photos that are encoded at a time."""
+RUNAWAY = 3.0
+"""Learning has run away where its usual error is so many times the least it was in this stage."""
+SETTLED = 200
+"""Steps of a stage before that is asked."""
 MOST_PICTURES = 4096
 """Photos that the autoencoder learns from."""
 
@@ -76,6 +80,7 @@ def learn_shared(
     each = max(1, config.rays // min(config.scenes, len(objects)))
     scenes_a_step, pictures_a_step = (-(-whole // ranks.count) for whole in (config.scenes, config.pictures))
     targets = cached(photos, learning.shared) if learning.step < first else None
+    course = Course()
     while learning.step < first + second and ranks.asked(stop.requested) is None:
         shared, chance = learning.shared, learning.chance
         chosen = torch.randperm(len(photos.first) - 1, generator=chance)
@@ -93,7 +98,9 @@ def learn_shared(
             # 1b: whole pictures of some scenes, through an autoencoder that learns with them.
             left = falling(learning.step - first, second)
             rate, scenes = config.rate * left, chosen[:pictures_a_step]
-            set_rates(learning.adam, shared.macro is not None, rate, *[config.network_rate * left] * 2)
+            set_rates(
+                learning.adam, shared.macro is not None, rate, config.network_rate * left, config.space_rate * left
+            )
             parts = learning.taken(scenes)
             planes = learning.planes(parts)
             view, shift = photos.draw_views(scenes, chance), drawn_shift(shared, chance)
@@ -113,6 +120,12 @@ def learn_shared(
 
         # Everything below shows and saves.
         require_finite(loss, learning.step, ranks)
+        course = Course() if learning.step == first + 1 else course
+        if ranks.any(course.ran_away(float(loss.detach()))):
+            raise BadInput(
+                f"Learning ran away at step {learning.step}: its error is {RUNAWAY:g} times what it was."
+                " Begin anew, with another --seed."
+            )
         bar.update(learning.step, loss=float(loss.detach()), stage="1a" if learning.step <= first else "1b")
         if save is not None and learning.step % SAVE_EVERY == 0:
             saved(learning, save)
@@ -124,6 +137,28 @@ def learn_shared(
         for index in range(len(objects) if ranks.first else 0):
             keep(index, pack({name: part[index : index + 1] for name, part in table.items()}, config.stored))
     return learned
+
+
+@dataclass
+class Course:
+    """The usual error of a stage, a running mean over some 50 steps, and the least that it was."""
+
+    usual: float = 0.0
+    least: float = float("inf")
+    steps: int = 0
+
+    def ran_away(self, error: float) -> bool:
+        """Takes the next error; whether the usual one has grown out of hand.
+
+        >>> course = Course()
+        >>> any(course.ran_away(1.0) for _ in range(1000)), any(course.ran_away(5.0) for _ in range(100))
+        (False, True)
+        """
+        self.steps += 1
+        self.usual += (error - self.usual) * max(0.02, 1 / self.steps)
+        if self.steps > SETTLED:
+            self.least = min(self.least, self.usual)
+        return self.usual > RUNAWAY * self.least
 
 
 def saved(learning: Learning, save: Save) -> None:
