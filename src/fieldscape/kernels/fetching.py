@@ -32,14 +32,31 @@ def _within(index, size):
 
 @compiled
 def look_up(
-    found, weights, faces, texture, quality, distant, frame, cut, keys, color, alpha, far, stretch, places, top, bottom
+    found,
+    weights,
+    faces,
+    texture,
+    quality,
+    distant,
+    frame,
+    cut,
+    keys,
+    hint,
+    color,
+    alpha,
+    far,
+    stretch,
+    places,
+    top,
+    bottom,
 ):
     """Fills the rows ``top``..``bottom`` - 1 of what is fetched.
 
     found: int64 [h, w], weights: float32 [h, w, 3], as in ``raster.Raster``.  faces: int64 [f, 3].  texture: float64
     [v, 3], u z, v z, z.  quality: float32 [f], distant: bool [f], of each face.  frame: uint8 [H, W, 3].  cut: uint8
     [H, W], the share of each source pixel that belongs to the layer, 255 for all.  keys: the cubic's
-    parameter.  color [h, w, 3], alpha, stretch [h, w], places [h, w, 2]: float32, far: bool [h, w].
+    parameter.  hint: the least share beyond the source picture's border.  color [h, w, 3], alpha, stretch [h, w],
+    places [h, w, 2]: float32, far: bool [h, w].
     """
     high, wide = frame.shape[0], frame.shape[1]
     for row in range(top, bottom):
@@ -79,4 +96,41 @@ def look_up(
                 color[row, column, k] = min(max(value, 0.0), 1.0)
             above = (1.0 - s) * cut[yb, xb] + s * cut[yb, xc]
             below = (1.0 - s) * cut[yc, xb] + s * cut[yc, xc]
-            alpha[row, column] = ((1.0 - t) * above + t * below) / 255.0 * min(max(inside, 0.0), 1.0)
+            alpha[row, column] = ((1.0 - t) * above + t * below) / 255.0 * min(max(inside, hint), 1.0)
+
+
+@compiled
+def gather(
+    color, alpha, depth, far, stretch, lens, baseline, angle, late, least, number, colors, shares, depths, fars,
+    stretches, steps, top, bottom,
+):  # fmt: skip
+    """Writes rows ``top``..``bottom`` - 1 of what one source shows into the places of source ``number`` of a stack.
+
+    color [h, w, 3], alpha, depth, stretch [h, w]: float32, far: bool [h, w].  lens: fx fy cx cy of the target camera.
+    baseline: from the source camera to the target's, in the target's axes.  angle: radians of a step, or 0 where only
+    time counts.  late: what delay adds to the square of the steps.  least: the share below which nothing is shown.
+    colors [3, s, p], the others [s, p]: float32. The formula of the steps is that of ``footage.steps_apart``.
+    """
+    width = alpha.shape[1]
+    plain = np.float32(np.sqrt(late))
+    for row in range(top, bottom):
+        v = (row + 0.5 - lens[3]) / lens[1]
+        for column in range(width):
+            p = row * width + column
+            for k in range(3):
+                colors[k, number, p] = color[row, column, k]
+            share = min(max(alpha[row, column], np.float32(0)), np.float32(1))
+            shares[number, p] = share
+            z = np.float64(depth[row, column]) if alpha[row, column] > least else 1.0
+            depths[number, p] = z
+            fars[number, p] = np.float32(far[row, column])
+            stretches[number, p] = stretch[row, column]
+            if angle == 0.0:
+                steps[number, p] = plain
+                continue
+            ax, ay, az = z * (column + 0.5 - lens[2]) / lens[0], z * v, z
+            bx, by, bz = ax + baseline[0], ay + baseline[1], az + baseline[2]
+            cx, cy, cz = ay * bz - az * by, az * bx - ax * bz, ax * by - ay * bx
+            across, along = np.sqrt(cx * cx + cy * cy + cz * cz), ax * bx + ay * by + az * bz
+            turned = np.arctan2(across, along) / angle
+            steps[number, p] = np.sqrt(turned * turned + late)

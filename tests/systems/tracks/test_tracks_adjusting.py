@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from fieldscape.systems.tracks import adjusting
-from fieldscape.systems.tracks.adjusting import Freedom, adjust, reprojection
-from fieldscape.systems.tracks.survey import across, local, misses, rebased, slopes, stepped, turned
+from fieldscape.systems.tracks.adjusting import Freedom, adjust, focal_doubt, likeness, reprojection
+from fieldscape.systems.tracks.survey import Sightings, across, local, misses, rebased, slopes, stepped, turned
 from fieldscape.systems.tracks.triangulating import parallax, triangulated
 
 
@@ -126,12 +126,35 @@ def test_what_is_not_free_stays() -> None:
     assert bounded.focal == pytest.approx(330.0)
 
 
-def test_the_doubt_of_the_focal_length_is_what_noise_does_to_it() -> None:
+def along_tracks(truth: made.Survey, seed: int, alike: float, size: float) -> Sightings:
+    """Sightings whose noise is alike from frame to frame, as that of followed points is."""
+    exact = made.seen(truth)
+    draw = np.random.default_rng(seed).normal(0, size, (truth.points, truth.frames, 2))
+    noise = draw.copy()
+    for t in range(1, truth.frames):
+        noise[:, t] = alike * noise[:, t - 1] + np.sqrt(1 - alike**2) * draw[:, t]
+    return replace(exact, pixel=exact.pixel + noise.reshape(-1, 2))
+
+
+@pytest.mark.parametrize("alike", [0.0, 0.7])
+def test_the_doubt_of_the_focal_length_is_what_noise_does_to_it(alike: float) -> None:
     """Over several draws of noise the focal length scatters as foretold, to within a factor of two."""
-    truth = made.survey(8, 80)
-    found = [adjust(truth, made.seen(truth, 0.3, seed), Freedom(), scale=100.0, rounds=20) for seed in range(8)]
-    scatter = float(np.std([np.log(each.survey.focal) for each in found]))
-    assert 0.5 < scatter / np.mean([each.focal_doubt for each in found]) < 2
+    truth = made.survey(16, 40, step=0.03, turn=0.005)
+    focal, doubt = [], []
+    for seed in range(8):
+        seen = along_tracks(truth, seed, alike, 0.3)
+        found = adjust(truth, seen, Freedom(), scale=100.0, rounds=20).survey
+        focal.append(np.log(found.focal))
+        doubt.append(focal_doubt(found, seen, Freedom(), 100.0))
+    assert 0.5 < np.std(focal) / np.mean(doubt) < 2
+    assert focal_doubt(truth, made.seen(truth), Freedom(focal=False), 1.0) == np.inf
+
+
+def test_likeness_is_the_correlation_along_tracks() -> None:
+    truth = made.survey(12, 400)
+    for alike in (0.0, 0.7):
+        seen = along_tracks(truth, 3, alike, 0.3)
+        assert likeness(misses(truth, seen), seen, 100.0) == pytest.approx(alike, abs=0.05)
 
 
 def test_calm_straightens_only_what_nothing_is_known_of() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 
-from fieldscape.systems.tracks.blending import BRIGHTER, LEAST, MAPS, Blender, Stack, described
+from fieldscape.systems.tracks.blending import BRIGHTER, LEAST, MAPS, Blender, Stack, blend, described
 
 
 def made(sources: int = 3, pixels: int = 50, mover: bool = False) -> Stack:
@@ -105,3 +105,35 @@ def test_gradients_reach_every_parameter():
     for name, parameter in blender.named_parameters():
         assert parameter.grad is not None, name
         assert float(parameter.grad.abs().max()) > 0, name
+
+
+@pytest.mark.parametrize(
+    ("sources", "pixels", "mover", "width"),
+    [(3, 50, False, 8), (5, 1000, True, 6), (1, 70, False, 16), (4, 1, True, 4)],
+)
+def test_the_kernel_blends_as_the_network_does(sources, pixels, mover, width):
+    stack, blender = made(sources, pixels, mover), learned(width)
+    with torch.no_grad():
+        for parameter in (blender.first_bias, blender.second_bias):
+            parameter.normal_(generator=torch.Generator().manual_seed(1))
+    stack.alpha[:, ::3] = 0
+    stack.alpha[0, 1::5] = 0
+    stack.depth[-1] *= 1.3
+    with torch.no_grad():
+        plain = blender(stack)
+    quick = blend(blender, stack)
+    for name in ("color", "alpha", "depth", "contrast"):
+        assert torch.allclose(getattr(quick, name), getattr(plain, name), atol=2e-5), name
+
+
+def test_the_kernel_says_the_same_on_any_number_of_threads():
+    stack, blender, before = made(3, 3000), learned(), torch.get_num_threads()
+    found = []
+    try:
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(blend(blender, stack))
+    finally:
+        torch.set_num_threads(before)
+    assert torch.equal(found[0].color, found[1].color)
+    assert torch.equal(found[0].contrast, found[1].contrast)

@@ -1,5 +1,6 @@
 """Clips are read whatever they come as, and what cannot be used is refused in one sentence."""
 
+import struct
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -76,6 +77,25 @@ def test_uneven_times_are_kept_and_said(tmp_path: Path) -> None:
     clip = read(path)
     assert clip.seconds.tolist() == pytest.approx([stamp / 1000 for stamp in stamps], abs=2e-3)
     assert any("varies" in note for note in clip.notes)
+
+
+@pytest.mark.parametrize(("matrix", "turns"), [((0, 1, -1, 0), -1), ((0, -1, 1, 0), 1), ((-1, 0, 0, -1), 2)])
+def test_a_video_held_otherwise_is_turned_upright(tmp_path: Path, matrix: tuple[int, ...], turns: int) -> None:
+    """As telephones write it: frames lie on their side, and the file's display matrix, which maps the right to (a, b)
+    and down to (c, d), says how to show them (ISO 14496-12, 8.3.2)."""
+    upright = sliding(4)[0].frames
+    path = tmp_path / "clip.mp4"
+    write_video(path, upright.rot90(-turns, (1, 2)).contiguous(), 10)
+    content = bytearray(path.read_bytes())
+    a, b, c, d = matrix
+    plain = struct.pack(">9i", 1 << 16, 0, 0, 0, 1 << 16, 0, 0, 0, 1 << 30)
+    turned = struct.pack(">9i", a << 16, b << 16, 0, c << 16, d << 16, 0, 0, 0, 1 << 30)
+    at = content.index(plain, content.index(b"tkhd"))
+    content[at : at + len(plain)] = turned
+    path.write_bytes(bytes(content))
+    clip = read(path)
+    assert clip.size == (120, 80)
+    assert float((clip.frames.float() - upright.float()).abs().mean()) < 15  # turned otherwise: about 50
 
 
 def test_masks_in_the_folder_become_layers(tmp_path: Path) -> None:

@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from made_tracks import Stage, made_tracks
 from torch import Tensor
 
 from fieldscape.errors import BadInput
@@ -23,6 +24,7 @@ from fieldscape.systems.tracks.foreign_space import on_ray
 from fieldscape.systems.tracks.nouns import Clip, Points, Tracked
 from fieldscape.systems.tracks.options import TracksExtractOptions
 from fieldscape.systems.tracks.solve_settings import SolveSettings
+from fieldscape.systems.tracks.summary import described
 from fieldscape.types import Camera
 
 WIDTH, HEIGHT, T = 96, 64, 9
@@ -96,13 +98,36 @@ def test_the_file_the_figures_and_the_film(folder: Path, solver: Solver, capsys:
     record = json.loads((folder.parent / "tracks.json").read_text())
     assert record["frames"] == 7
     assert record["points"] == len(tracked.points)
-    assert {"reading", "following", "cameras", "writing"} <= set(record["seconds"])
+    assert {"reading", "following", "cameras", "refollowing", "writing"} <= set(record["seconds"])
     assert record["followed_frames_per_second"] > 0
     assert record["peak_megabytes"] > 10
     assert (folder.parent / "tracks.overlay.mp4").stat().st_size > 1000
     said = capsys.readouterr().out
-    for part in ("7 frames of 96 x 64, 2 more held out", "stood still", "layer 1", "assumed", "tracks.npz", "flat"):
+    for part in (
+        "7 frames of 96 x 64, 2 more held out",
+        "stood still",
+        "layer 1",
+        "assumed",
+        "tracks.npz",
+        "flat",
+        "once more",
+    ):
         assert part in said
+
+
+def test_points_are_not_followed_once_more_if_not_asked(folder: Path, solver: Solver) -> None:
+    extract(replace(options(folder), overlay=False, refollow=False))
+    record = json.loads((folder.parent / "tracks.json").read_text())
+    assert "refollowing" not in record["seconds"]
+    assert record["notes"][-1] == "flat"
+
+
+def test_the_camera_is_described_once() -> None:
+    tracked = made_tracks(Stage(), 3, 32, 24, 20)
+    lines = described(replace(tracked, notes=("The camera turned on the spot.", "flat")))
+    assert [line for line in lines if "camera" in line] == ["camera: The camera turned on the spot."]
+    assert "note: flat" in lines
+    assert "camera: cameras came with the data" in described(tracked)
 
 
 def test_what_is_held_out_is_seen_by_nothing(folder: Path, solver: Solver) -> None:

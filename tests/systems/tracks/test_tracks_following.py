@@ -10,10 +10,11 @@ from made_tracks_clips import shifted, sliding, texture
 
 from fieldscape.progress import progress
 from fieldscape.systems.tracks.follow_settings import FollowSettings
-from fieldscape.systems.tracks.following import follow, follow_from
+from fieldscape.systems.tracks.following import follow
 from fieldscape.systems.tracks.judging import births, track_errors
 from fieldscape.systems.tracks.nouns import Clip, Points
 from fieldscape.systems.tracks.patches import agreement, align, cut
+from fieldscape.systems.tracks.stepping import in_company, on_all_sides
 
 STEP = (1.3, 0.4)
 
@@ -83,22 +84,46 @@ def test_points_follow_their_layer() -> None:
 
 def test_what_a_mover_hides_is_not_seen_though_no_mask_tells() -> None:
     clip, masks = sliding(14, step=(0.0, 0.0), mover=(3.0, 0.0))
-    pixels = torch.tensor([[x + 0.5, y + 0.5] for x in range(66, 90, 5) for y in range(30, 48, 4)])
-    _, seen = follow_from(clip, 0, pixels, FollowSettings())
-    assert bool(seen[0].all())
-    hidden = torch.from_numpy(masks[12])[pixels[:, 1].long(), pixels[:, 0].long()]
-    assert int(hidden.sum()) > 15
-    assert float(seen[12][hidden].float().mean()) < 0.05
+    points = followed(clip)
+    frame, pixel = births(points)
+    x, y = pixel.long().unbind(-1)
+    ground = (frame == 0) & ~torch.from_numpy(masks[0])[y, x]
+    hidden = ground & torch.from_numpy(masks[12])[y, x]
+    assert int(hidden.sum()) > 10
+    assert float(points.seen[12][hidden].float().mean()) < 0.05
+    assert float(points.seen[12][ground & ~torch.from_numpy(masks).any(0)[y, x]].float().mean()) > 0.95
 
 
-def test_points_before_and_after_are_found_from_the_middle() -> None:
-    clip, _ = sliding(9, step=STEP)
-    pixels = torch.tensor([[60.5, 40.5], [50.0, 30.0]])
-    places, seen = follow_from(clip, 4, pixels, FollowSettings())
-    where = pixels - (torch.arange(9) - 4)[:, None, None] * torch.tensor(STEP)
-    assert bool(seen.all())
-    assert float((places - where).norm(dim=-1).max()) < 0.2
-    assert torch.equal(places[4], pixels)
+def test_points_are_seen_without_gaps_before_and_after_they_begin() -> None:
+    points = followed(sliding(9, step=(3.0, 0.0))[0])
+    changes = (points.seen[1:] != points.seen[:-1]).sum(0) + points.seen[0] + points.seen[-1]
+    assert bool((changes == 2).all())
+    frame, _ = births(points)
+    middle = frame == 4
+    assert bool(middle.any())
+    assert bool(points.seen[:, middle][3].any())
+    assert bool(points.seen[:, middle][5].any())
+
+
+def test_a_patch_of_two_things_ends_when_one_side_goes_its_own_way() -> None:
+    one = texture(40, 60, 3)[..., 0].astype(np.float32)
+    both, torn = one.copy(), one.copy()
+    torn[:, 30:] = texture(40, 60, 8)[:, 30:, 0]
+    place = np.array([[29.5, 20.5], [12.5, 20.5]])
+    first = cut(one, place, 5)
+    assert on_all_sides(first, cut(0.8 * both + 10, place, 5), 0.75).tolist() == [True, True]
+    assert on_all_sides(first, cut(torn, place, 5), 0.75).tolist() == [False, True]
+
+
+def test_what_moves_as_no_neighbour_does_is_alone() -> None:
+    generator = np.random.default_rng(0)
+    start = generator.uniform(0, 100, (200, 2))
+    end = start + np.where(start[:, :1] < 50, 2.0, 6.0)
+    end[:5] = start[:5] + 15.0
+    good = np.ones(200, bool)
+    company = in_company(start, end, good)
+    assert not company[:5].any()
+    assert company[5:].mean() > 0.97
 
 
 def test_a_plain_wall_gives_no_points() -> None:
@@ -156,11 +181,13 @@ def test_errors_ghosts_and_survivors_are_counted() -> None:
 
 
 def test_half_a_pixel_is_half_a_pixel() -> None:
-    """The centre of the first pixel is (0.5, 0.5) for the kernel and for the tracker alike."""
-    picture = texture(60, 80, 5)
-    clip = sliding(3)[0]
-    frames = np.stack([shifted(picture, 0.5 * i, 0, 80, 60) for i in range(3)])
-    places, _ = follow_from(
-        replace(clip, frames=torch.from_numpy(frames)), 0, torch.tensor([[40.5, 30.5]]), FollowSettings()
-    )
-    assert places[2, 0].tolist() == pytest.approx([39.5, 30.5], abs=0.05)
+    """The centre of the first pixel is (0.5, 0.5) for the kernel and for the tracker alike, at both sizes."""
+    ground = texture(60, 80, 5)
+    for size in (1, 7):
+        large = cv2.resize(ground, (80 * size, 60), interpolation=cv2.INTER_CUBIC)
+        frames = np.stack([shifted(large, 0.5 * i, 0, 80 * size, 60) for i in range(3)])
+        points = followed(replace(sliding(3)[0], frames=torch.from_numpy(frames)))
+        frame, pixel = births(points)
+        mine = (frame == 0) & points.seen[2]
+        moved = (points.places[2] - pixel)[mine]
+        assert moved.median(0).values.tolist() == pytest.approx([-1.0, 0.0], abs=0.04)

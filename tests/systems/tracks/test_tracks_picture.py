@@ -4,12 +4,13 @@ import pytest
 import torch
 from made_footage import SPEED, camera_at_place, made_footage, mover_mask, photo
 
+from fieldscape.cameras import image_rays
 from fieldscape.metrics import psnr
 from fieldscape.systems.tracks.blending import Blended, Blender
 from fieldscape.systems.tracks.config import FillSettings, SourceSettings
 from fieldscape.systems.tracks.filling import Filling, placed
-from fieldscape.systems.tracks.footage import Footage
-from fieldscape.systems.tracks.picture import Painter, composed, draw
+from fieldscape.systems.tracks.footage import Footage, lateness, steps_apart
+from fieldscape.systems.tracks.picture import Painter, composed, draw, stacked
 
 
 def painter(footage: Footage) -> Painter:
@@ -89,3 +90,18 @@ def test_what_no_frame_shows_is_painted_and_said():
     assert float(drawn.depth[hidden].abs().max()) == 0
     assert bool(drawn.color.isfinite().all())
     assert float(drawn.color[hidden].min()) > 0.01
+
+
+def test_sources_are_as_many_steps_away_as_the_footage_says():
+    footage, camera, when = made_footage(mover=True), camera_at_place(2.4 * SPEED), 0.25
+    stacks = stacked(footage, camera, when, SourceSettings())
+    directions = image_rays(camera).directions.reshape(-1, 3)
+    cosine = (directions * camera.forward).sum(-1)
+    assert [stack.mover for stack in stacks] == [False, True]
+    for stack in stacks:
+        for i, late in enumerate(stack.late.tolist()):
+            frame = min(range(7), key=lambda j: abs(lateness(footage, j, when) - late))
+            places = camera.position + directions * (stack.depth[i] / cosine)[:, None]
+            assert torch.allclose(
+                stack.apart[i], steps_apart(footage, frame, camera, when, places, stack.mover), rtol=1e-4
+            )

@@ -70,3 +70,20 @@ def test_a_damaged_scene_is_refused(tmp_path, harm):
         files.tensors["modules.blend.first"] = torch.zeros(2, 2)
     with pytest.raises(BadInput, match="damaged"):
         scene.rebuild(files, CPU)
+
+
+def test_a_scene_knows_the_ways_of_its_clip(tmp_path):
+    footage, _ = written(tmp_path)
+    loaded = scene.rebuild(read_scene(tmp_path), CPU)
+    assert tuple(loaded.ways) == ("clip", "stabilise", "freeze", "orbit", "spiral", "dolly", "zoom")
+    clip = loaded.ways["clip"](9, 1.0)
+    assert clip.note is None
+    assert clip.controls["time"] == pytest.approx([0.05 * i for i in range(9)])
+    assert torch.allclose(clip.cameras.pose[::2], footage.tracked.camera.pose, atol=1e-5)
+    still = loaded.ways["freeze"](3, 1.0)
+    assert still.controls["time"] == pytest.approx([0.2] * 3)
+    far = loaded.ways["orbit"](3, 10.0)
+    assert far.note is not None
+    assert "degrees" in far.note
+    for way in (clip, still, far):  # the times are within what the control may be
+        loaded.render(resize(way.cameras[-1], 16, 12), time=way.controls["time"][-1])

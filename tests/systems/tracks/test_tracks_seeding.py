@@ -6,7 +6,15 @@ from scipy.spatial import cKDTree
 
 from fieldscape.systems.tracks.follow_settings import FollowSettings
 from fieldscape.systems.tracks.seeding import furthest, gridded, seeds, spacing, textured
-from fieldscape.systems.tracks.stepping import begun, picture
+from fieldscape.systems.tracks.stepping import Moving, Picture, begun, picture
+
+
+def none_in(seen: Picture) -> Moving:
+    return begun(seen, np.zeros((0, 2)), np.zeros(0, np.int64), 0)
+
+
+def fresh(seen: Picture, apart: float) -> tuple[np.ndarray, np.ndarray]:
+    return seeds(seen, none_in(seen), apart, FollowSettings())
 
 
 def test_points_are_apart_and_leave_no_hole() -> None:
@@ -34,10 +42,10 @@ def test_nothing_is_set_where_nothing_can_be_followed() -> None:
     plain[:, 40:] = texture(60, 40, 0)
     edge = np.full((60, 80, 3), 60, np.uint8)
     edge[30:] = 200
-    places, _ = seeds(picture(plain, None), None, 6.0, FollowSettings())
+    places, _ = fresh(picture(plain, None), 6.0)
     assert len(places) > 20
     assert places[:, 0].min() > 30
-    on_edge, _ = seeds(picture(edge, None), None, 6.0, FollowSettings())
+    on_edge, _ = fresh(picture(edge, None), 6.0)
     assert len(on_edge) == 0
 
 
@@ -53,7 +61,7 @@ def test_movers_get_a_finer_grid_within_their_mask() -> None:
     layers = np.zeros((90, 120), np.uint8)
     layers[20:60, 30:80] = 2
     seen = picture(texture(90, 120, 1), layers)
-    places, layer = seeds(seen, None, 8.0, FollowSettings())
+    places, layer = fresh(seen, 8.0)
     x, y = places.astype(int).T
     assert set(layer.tolist()) == {0, 2}
     assert (layers[y[layer == 2], x[layer == 2]] == 2).all()
@@ -62,6 +70,18 @@ def test_movers_get_a_finer_grid_within_their_mask() -> None:
     assert inside > 1.4 * outside
     more, _ = seeds(seen, begun(seen, places, layer, 0), 8.0, FollowSettings())
     assert len(more) < 0.05 * len(places)
+
+
+def test_points_on_a_mover_stand_where_the_mover_itself_has_texture() -> None:
+    """Not where what is painted over it for the background has some."""
+    layers = np.zeros((90, 120), np.uint8)
+    layers[20:60, 30:80] = 1
+    frame = texture(90, 120, 1)
+    frame[20:60, 30:80] = 120
+    frame[20:60, 30:55] = texture(40, 25, 2)
+    places, layer = fresh(picture(frame, layers), 8.0)
+    assert int((layer == 1).sum()) > 15
+    assert places[layer == 1][:, 0].max() < 62
 
 
 def test_a_cell_with_a_point_gets_no_other() -> None:

@@ -49,14 +49,46 @@ def test_a_moving_camera_is_found_even_without_structure_from_motion(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(finding, "mapped", lambda *anything: None)
-    truth = made.survey(9, 90, step=0.1, turn=0.02)
-    tracked = solved(made.clip_of(9), made.points_of(truth, noise=0.1), tmp_path)
+    monkeypatch.setattr(finding, "NOISE", 0.0)
+    truth = made.survey(7, 70, step=0.12, turn=0.03)
+    tracked = solved(made.clip_of(7), made.points_of(truth, noise=0.1), tmp_path)
     errors = camera_errors(tracked.camera, camera_of(truth))
     assert tracked.kind in ("low", "full")
     assert errors.path < 2
     assert errors.turn < 0.3
     assert any("Structure from motion found no model" in note for note in tracked.notes)
     require_on_rays(tracked)
+
+
+def test_structure_from_motion_is_asked_only_where_something_is_left_to_explain(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(finding, "mapped", lambda *anything: asked.append(1))
+    truth = made.survey(7, 60, step=0.08, turn=0.02)
+    points = made.points_of(truth, noise=0.1)
+    solved(made.clip_of(7), points, tmp_path)
+    assert not asked
+    half = torch.arange(7)[:, None] // 4 == torch.arange(60)[None] % 2  # the last frame shares no point with the first
+    half[3:5] = True
+    solved(made.clip_of(7), replace(points, seen=points.seen & half), tmp_path)
+    assert asked
+
+
+def test_points_that_slide_a_little_hardly_pull(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A third of the points slides outward from the middle, up to a pixel: a longer focal length would explain it."""
+    truth = made.survey(6, 60, step=0.13, turn=0.03)
+    points = made.points_of(truth, noise=0.05)
+    outward = points.places - torch.tensor([made.WIDTH / 2, made.HEIGHT / 2])
+    outward = outward / outward.norm(dim=-1, keepdim=True).clamp_min(1)
+    slides = (torch.arange(60) % 3 == 0)[:, None] * torch.linspace(0, 1, 6)[:, None, None]
+    sliding = replace(points, places=points.places + slides * outward)
+    fine = solved(made.clip_of(6), sliding, tmp_path)
+    monkeypatch.setattr(finding, "FINEST", 1.0)
+    coarse = solved(made.clip_of(6), sliding, tmp_path)
+    off = [camera_errors(each.camera, camera_of(truth)) for each in (fine, coarse)]
+    assert off[0].path < 0.7 * off[1].path
+    assert off[0].focal < 0.7 * off[1].focal
 
 
 def test_a_camera_that_turned_gets_no_parallax(tmp_path: Path) -> None:

@@ -94,7 +94,8 @@ def focal_doubt(survey: Survey, sightings: Sightings, freedom: Freedom, scale: f
 
     From the inverse of the Schur complement, times the variance of the misses: turns, places, points and focal length
     are told apart together. Misses along a track are alike, as a point is followed from frame to frame: where they
-    correlate by rho from one frame to the next, (1 + rho) / (1 - rho) of them say as much as one alone.
+    correlate by rho from one frame to the next, (1 + rho) / (1 - rho) of them say as much as one alone. What no misses
+    show, as a lens that bends, is not in it.
     """
     if not freedom.focal:
         return float("inf")
@@ -263,7 +264,7 @@ class _System:
         try:
             found = scipy.linalg.cho_solve(scipy.linalg.cho_factor(matrix, check_finite=False), unit)[-1]
         except np.linalg.LinAlgError:
-            return np.inf
+            return float("inf")
         return float(np.sqrt(max(found, 0.0) * self.variance))
 
 

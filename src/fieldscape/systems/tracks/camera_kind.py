@@ -25,14 +25,15 @@ LOW_ANGLE = 2.0
 """Degrees between the directions that the median point is seen from."""
 
 FOCAL_KNOWN = 0.03
-"""A focal length is known if the standard deviation of its logarithm, as the misses tell it, is below this."""
+"""A focal length is known if the standard deviation of its logarithm (``adjusting.focal_doubt``) is below this."""
 
 
 @dataclass(frozen=True)
 class Signs:
     """What the kind is judged by, in pixels unless said. turning: median miss if the camera only turned.  moving:
     median miss if it also moved.  parallax: shift of the median point between its two most different views that no
-    turn explains.  angle: the same in degrees.  focal_doubt: standard deviation of the logarithm of the focal length; 0 if it was given.
+    turn explains.  angle: the same in degrees.  focal_doubt: standard deviation of the logarithm of the focal length; 0
+    if it was given.
     """
 
     turning: float
@@ -92,13 +93,15 @@ def in_words(kind: Kind, signs: Signs, focal: float, width: int) -> str:
         f" points were seen from directions {signs.angle:.2g} degrees apart"
     )
     lens = f"{focal:.0f} px ({focal / width:.2f} widths)"
-    known = f" to about {100 * signs.focal_doubt:.1g} %"
+    known = f", to {100 * max(signs.focal_doubt, 0.001):.1g} % if the lens bends nothing"
     if signs.focal_doubt == 0:
         known = ", as given"
     elif signs.focal_doubt > FOCAL_KNOWN:
         known = ", hardly more than a guess: another would fit as well"
     if kind == "rotation":
         return f"The camera turned on the spot: {seen}. No depth can be known. Focal length {lens}{known}."
+    if kind == "low" and signs.angle >= LOW_ANGLE:
+        return f"The camera moved: {seen}. Focal length {lens}{known}, and depths may be stretched or flattened."
     if kind == "low":
         return f"The camera moved little: {seen}. Depth is rough. Focal length {lens}{known}."
     return f"The camera moved: {seen}. Focal length {lens}{known}."

@@ -131,12 +131,12 @@ def _with_masks(clip: Clip, series: Series, settings: ClipSettings, original: tu
     if source.is_file():
         mask = layers_of([read_values(source, original)])[0]
         clip = carried(clip, torch.from_numpy(reduced(mask, clip.size)))
-        assert clip.layers is not None
     else:
         files = mask_files(series, source)
         masks = layers_of([read_values(files[i], original) for i in clip.numbers])
         clip = replace(clip, layers=torch.from_numpy(np.stack([reduced(mask, clip.size) for mask in masks])))
+    assert clip.layers is not None
     require_background(clip.layers, f"the masks at {source}")
-    if not bool((clip.layers > 0).any()):
+    if not bool(clip.layers.any()):
         clip = replace(clip, notes=(*clip.notes, f"the masks at {source} mark nothing as moving"))
     return clip

@@ -32,6 +32,7 @@ from fieldscape.systems.tracks.masks import layers_of, read_values, reduced, req
 from fieldscape.systems.tracks.nouns import Clip, Tracked, apart
 from fieldscape.systems.tracks.options import TracksExtractOptions
 from fieldscape.systems.tracks.overlays import write_track_film
+from fieldscape.systems.tracks.refollowing import refollowed
 from fieldscape.systems.tracks.solving import solve
 from fieldscape.systems.tracks.summary import described, figures
 from fieldscape.types import Camera
@@ -135,6 +136,12 @@ def _own(options: TracksExtractOptions, stages: Stages) -> Tracked:
         progress(None, "finding the cameras", options.quiet) as bar,
     ):
         tracked = solve(clip, points, options.solve, given, depths, Path(work), bar)
+    if options.refollow:
+        with (
+            stages.stage("refollowing"),
+            progress(len(clip), "following once more", options.quiet, unit="frame") as bar,
+        ):
+            tracked = refollowed(tracked, options.again, bar)
     return replace(tracked, held=held)
 
 

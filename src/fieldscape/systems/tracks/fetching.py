@@ -32,6 +32,9 @@ NEAREST = 1e-3
 """What is nearer to the camera than this share of the vertices' median depth is not drawn."""
 EXTREME = 1e3
 """Stretches are given up to this factor, either way."""
+HINT = 2e-4
+"""What lies beyond the source picture's border counts so much, with the colour of the border: hardly, but where nothing
+else is."""
 KEYS = -0.5
 """Keys' parameter: the slope of the cubic at its neighbours."""
 
@@ -83,7 +86,7 @@ def drawn(local: Float[Tensor, "v 3"], sheet: Sheet, camera: Camera) -> Raster:
 
     The far layer lies behind everything, whatever its depth: it is seen where nothing else is.
     """
-    near = nearest_drawn(local)
+    near = nearest_drawn(local.detach())
     if not bool(sheet.far.any()):
         return rasterize(local, sheet.faces, camera, near)
     own, behind = (~sheet.far).nonzero().flatten(), sheet.far.nonzero().flatten()
@@ -141,7 +144,7 @@ def look_up(
     cuts = [round(i * height / BANDS) for i in range(BANDS + 1)]
 
     def work(part: int) -> None:
-        kernel.look_up(*given, KEYS, color, alpha, far, stretch, places, cuts[part], cuts[part + 1])
+        kernel.look_up(*given, KEYS, HINT, color, alpha, far, stretch, places, cuts[part], cuts[part + 1])
 
     share(work, BANDS)
     return (*(torch.from_numpy(x) for x in (color, alpha, far, stretch, places)),)  # type: ignore[return-value]
@@ -163,7 +166,7 @@ def look_up_plain(
     found = (texture.double()[faces.long()[face]] * raster.weights.double()[..., None]).sum(-2)
     places = found[..., :2] / torch.where(hit, found[..., 2], 1.0)[..., None]
     size = torch.tensor([frame.shape[1], frame.shape[0]])
-    inside = (torch.minimum(places, size - places).amin(-1) + 0.5).clamp(0, 1)
+    inside = (torch.minimum(places, size - places).amin(-1) + 0.5).clamp(HINT, 1)
     held = places.clamp(min=0).minimum(size.double()) - 0.5
     first = held.floor()
     offset = (held - first)[..., None] - torch.arange(-1, 3)  # of each of four neighbours, along x and along y

@@ -1,7 +1,9 @@
 """The cameras of a clip from its tracks: what kind of motion it is, then the best explanation of all tracks.
 
-Two ways lead to cameras that moved, and both are tried, as each fails where the other does not: bundle adjustment from
-turns alone (``small_motion``), and structure from motion (``mapping``). The same tracks judge both.
+Two ways lead to cameras that moved, and each fails where the other does not: bundle adjustment from turns alone
+(``small_motion``), and, where that leaves something to explain, structure from motion (``mapping``). The same tracks
+judge both. At the end all is adjusted with a loss as narrow as the misses are: many points slide a little, not at
+random, and pull the focal length along.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation, Slerp
 
 from fieldscape.systems.tracks.adjusting import Adjusted, Freedom, adjust, focal_doubt, reprojection
-from fieldscape.systems.tracks.camera_kind import Signs, in_words, kind_of, only_turned, stands_still
+from fieldscape.systems.tracks.camera_kind import LOW_ANGLE, Signs, in_words, kind_of, only_turned, stands_still
 from fieldscape.systems.tracks.choosing import longest
 from fieldscape.systems.tracks.mapping import mapped
 from fieldscape.systems.tracks.nouns import Clip, Kind, Points
@@ -34,6 +36,16 @@ CALM = 3.0
 
 FEATURE_WEIGHT = 0.3
 """Of a matched feature against a tracked point: it is found less exactly."""
+
+NOISE = 0.3
+"""Of the scale of misses: a median miss below it is what tracking leaves, and there is nothing left to explain."""
+
+FINEST = 0.1
+"""Of the scale of misses. At the end the loss has the scale of the median miss, or this: a point that slid a little
+from where it began, as followed ones do, then hardly pulls."""
+
+AGREES = 1.02
+"""Two explanations whose costs differ by less than this factor are the same."""
 
 LOW_FOCAL_DOUBT = 0.25
 """Of the focal length where it hardly shows: the typical one then counts more."""
@@ -75,23 +87,30 @@ def cameras(clip: Clip, points: Points, settings: SolveSettings, work: Path) -> 
         signs = replace(signs, focal_doubt=_doubt(turned.survey, part.sightings, turns_only, scale))
         return _rotation(clip, points, settings, turned.survey, frames, signs, scale)
     notes: list[str] = []
-    model = mapped(clip, points, chosen, frames, best.survey.focal, settings, work)
     features = None
-    if model is None:
-        notes.append("Structure from motion found no model; the cameras come from bundle adjustment alone.")
-    else:
-        start = _spread(model.turn, model.place, model.placed, clip.seconds.double().numpy()[frames])
-        survey = replace(best.survey, turn=start[0], place=start[1], focal=given or model.focal)
-        other = _from_cameras(survey, part.sightings, freedom, scale, model.placed)
-        if other.after < best.after:
-            best, features = other, model.features
-            if not model.placed.all():
-                missing = int((~model.placed).sum())
-                notes.append(f"{missing} of {len(frames)} frames were placed between others first.")
-    doubt = _doubt(best.survey, part.sightings, freedom, scale)
+    if not _explained(best, signs, part.sightings, scale):
+        model = mapped(clip, points, chosen, frames, best.survey.focal, settings, work)
+        if model is None:
+            notes.append("Structure from motion found no model; the cameras come from bundle adjustment alone.")
+        else:
+            start = _spread(model.turn, model.place, model.placed, clip.seconds.double().numpy()[frames])
+            survey = replace(best.survey, turn=start[0], place=start[1], focal=given or model.focal)
+            other = _from_cameras(survey, part.sightings, freedom, scale, model.placed)
+            if other.after < AGREES * best.after:  # features far apart then fit the same path
+                features = model.features
+            if other.after < best.after:
+                best = other
+                if not model.placed.all():
+                    missing = int((~model.placed).sum())
+                    notes.append(f"{missing} of {len(frames)} frames were placed between others first.")
+    fine = max(FINEST * scale, float(np.median(reprojection(best.survey, part.sightings))))
+    best = adjust(best.survey, part.sightings, freedom, fine, 25)
+    doubt = _doubt(best.survey, part.sightings, freedom, fine)
     signs = replace(_signs(turned.error, best, part.sightings), focal_doubt=doubt)
     kind = kind_of(signs) if not only_turned(signs) else "low"
-    survey, lost = _everywhere(clip, points, settings, best.survey, frames, features, kind, freedom, scale)
+    if signs.angle < LOW_ANGLE:
+        freedom = replace(freedom, calm=CALM, focal_doubt=min(freedom.focal_doubt, LOW_FOCAL_DOUBT))
+    survey, lost = _everywhere(clip, points, settings, best.survey, frames, features, freedom, (scale, fine))
     if lost:
         notes.append(f"{lost} frames show too little of the background; their cameras lie between their neighbours'.")
     return Found(survey, kind, (in_words(kind, signs, survey.focal, width), *notes))
@@ -110,6 +129,14 @@ def _among(points: Points, chosen: np.ndarray, frames: list[int]) -> _Part:
     chosen = chosen[seen[:, chosen].sum(0) >= 2]
     some = Points(points.places[frames], points.seen[frames], points.sure[frames], points.layer)
     return _Part(sightings_of(some, chosen), chosen)
+
+
+def _explained(best: Adjusted, signs: Signs, sightings: Sightings, scale: float) -> bool:
+    """Whether structure from motion could do nothing better: misses are no more than noise, and either points seen in
+    the first and the last frame hold the path together, or there is too little parallax for it."""
+    ends = [sightings.point[sightings.frame == frame] for frame in (0, best.survey.frames - 1)]
+    joined = len(np.intersect1d(*ends)) >= FEWEST_POINTS
+    return signs.moving < NOISE * scale and (joined or signs.angle < LOW_ANGLE)
 
 
 def _signs(turning_error: float, best: Adjusted, sightings: Sightings) -> Signs:
@@ -169,9 +196,13 @@ def _spread(
 
 def _everywhere(
     clip: Clip, points: Points, settings: SolveSettings, survey: Survey, frames: list[int], features: Sightings | None,
-    kind: Kind, freedom: Freedom, scale: float,
+    freedom: Freedom, scales: tuple[float, float],
 ) -> tuple[Survey, int]:  # fmt: skip
-    """Cameras of all frames from those of ``frames``, adjusted together; and how many could only be interpolated."""
+    """Cameras of all frames from those of ``frames``, adjusted together; and how many could only be interpolated.
+
+    scales: of the loss, in pixels, until all is in place, and at the end.
+    """
+    scale, fine = scales
     seconds = clip.seconds.double().numpy()
     every = longest(points, list(range(len(clip))), clip.size, settings.most_tracks // 2)
     sightings = sightings_of(points, every)
@@ -186,11 +217,8 @@ def _everywhere(
             np.concatenate([sightings.frame, extra.frame]), np.concatenate([sightings.point, extra.point]),
             np.concatenate([sightings.pixel, extra.pixel]), np.concatenate([sightings.weight, extra.weight]),
         )  # fmt: skip
-    if kind == "low":
-        doubt = min(freedom.focal_doubt, LOW_FOCAL_DOUBT)
-        freedom = replace(freedom, calm=CALM, focal_doubt=doubt)
     survey = rebased(triangulated(survey, sightings, scale))
-    survey = adjust(survey, sightings, freedom, scale, 25).survey
+    survey = adjust(survey, sightings, freedom, fine, 25).survey
     survey, lost = _between(survey, seen >= FEWEST_OF_FRAME, seconds)
     return rebased(survey), lost
 

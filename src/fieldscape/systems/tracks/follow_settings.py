@@ -21,5 +21,7 @@ class FollowSettings:
     """Agreement (normalised cross-correlation, at most 1) asked with the frame before."""
     like_first: float = 0.7
     """Agreement asked with the point's own first patch."""
+    like_side: float = 0.75
+    """Agreement asked with it on each side."""
     least: int = 3
     """Frames in which a point must be seen to be kept."""

@@ -1,9 +1,10 @@
 """What moves in a clip, marked in every frame: found by its motion, or carried forward from a mask of the first frame.
 
 Found: dense flow (DIS, Kroeger et al. 2016) to frames as far away as it can be trusted; the camera's part of it is a
-homography or, where the scene has depth, an epipolar geometry, fitted robustly (MAGSAC, Barath et al. 2019); what
-disagrees, smoothed along the flow through time, starts a segmentation by colour (GrabCut, Rother et al. 2004). On a
-tripod the picture without what moves is known: the median of all frames, and what differs from it is marked too.
+homography or, where the scene has depth, an epipolar geometry, fitted robustly (MAGSAC, Barath et al. 2019). What
+disagrees, and does not look right either when it is fetched as the camera's motion says, smoothed along the flow
+through time, starts a segmentation by colour (GrabCut, Rother et al. 2004). On a tripod the picture without what moves
+is known: the median of all frames, and what differs from it is marked too.
 
 All is done at a small size and enlarged: borders are right to a pixel or two.
 """
@@ -28,8 +29,10 @@ CARRIED_SIDE = 432
 GAPS = (1, 2, 4, 8)
 TRUSTED = 0.8
 """Share of pixels whose flow must come back to its start for a gap to be used."""
-PLAIN = 4.0
-"""Grey levels a pixel: smoother areas follow the motion around them."""
+UNLIKE = 8.0
+"""Levels of colour by which a place may differ from what the background's motion brings there."""
+SHIFTS = ((0.0, 0.0), (-0.7, 0.0), (0.7, 0.0), (0.0, -0.7), (0.0, 0.7))
+"""Pixels by which that motion may err."""
 FLAT = 0.65
 """Share of pixels that one homography must explain for all depth to be neglected."""
 STILL = 0.3
@@ -50,26 +53,35 @@ class Small:
     def __len__(self) -> int:
         return len(self.colors)
 
+    def flow(self, i: int, j: int) -> np.ndarray:
+        """Dense flow [h, w, 2] from frame i to frame j."""
+        return dense_flow(self.greys[i], self.greys[j])
+
+
+def dense_flow(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Where each pixel of the grey picture ``one`` is in ``other``, relative to where it was [h, w, 2]."""
+    method = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
+    return np.asarray(method.calc(one, other, np.zeros((*one.shape, 2), np.float32)))
+
 
 def find_layers(clip: Clip, settings: FollowSettings, bar: Bar) -> Clip:
     """The clip with ``layers``: 1 where something moves against the background, 0 elsewhere; or, where nothing of any
     size does, without. What was done is said in its notes."""
     small = _small(clip, SIDE)
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
-    gap = _gap(small, flow)
-    tripod = _stands_still(small, flow)
+    gap = _gap(small)
+    tripod = _stands_still(small)
     evidence = []
     for i in range(len(small)):
-        evidence.append(_evidence(small, i, gap, flow))
+        evidence.append(_evidence(small, i, gap))
         bar.update(0.5 * (i + 1))
-    evidence = _smoothed(small, evidence, flow)
+    evidence = _smoothed(small, evidence)
     if tripod:
         evidence = [np.maximum(e, d) for e, d in zip(evidence, _differences(small), strict=True)]
     masks = []
     for i in range(len(small)):
         masks.append(_segmented(small.colors[i], evidence[i]))
         bar.update(0.5 * (len(small) + i + 1))
-    masks = _steady(small, masks, flow)
+    masks = _steady(small, masks)
     shares = np.array([mask.mean() for mask in masks])
     if (shares > LEAST).mean() < 1 / 3:
         return replace(clip, layers=None, notes=(*clip.notes, "nothing was found to move but the camera"))
@@ -78,8 +90,9 @@ def find_layers(clip: Clip, settings: FollowSettings, bar: Bar) -> Clip:
         return replace(clip, layers=None, notes=(*clip.notes, note))
     layers = torch.from_numpy(np.stack([_enlarged(mask, clip.size) for mask in masks]))
     how = "against a camera that stands still" if tripod else f"against the camera's motion over {gap} frames"
+    doubt = "" if tripod else "what stands out of a flat ground may be among it, "
     note = (
-        f"what moves was found by its motion {how}: {100 * shares.mean():.1f} % of the picture; "
+        f"what moves was found by its motion {how}: {100 * shares.mean():.1f} % of the picture; {doubt}"
         "its borders are rough, and what stands still for a while is lost. Masks (--masks) do better"
     )
     return replace(clip, layers=layers, notes=(*clip.notes, note))
@@ -89,15 +102,14 @@ def carried(clip: Clip, mask: UInt8[Tensor, "h w"]) -> Clip:
     """The clip with ``layers``: ``mask`` of the first frame carried forward, along the flow, its borders found again by
     colour in every frame."""
     small = _small(clip, CARRIED_SIDE)
-    flow = cv2.DISOpticalFlow_create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     size = small.greys[0].shape[::-1]
     first = mask.numpy()
     things = [int(k) for k in np.unique(first) if k]
     layers = [first]
     current = {k: cv2.resize((first == k).astype(np.float32), size, interpolation=cv2.INTER_AREA) for k in things}
     for i in range(1, len(small)):
-        back = flow.calc(small.greys[i], small.greys[i - 1], None)
-        ahead = flow.calc(small.greys[i - 1], small.greys[i], None)
+        back = small.flow(i, i - 1)
+        ahead = small.flow(i - 1, i)
         agree = _agreeing(back, ahead)
         out = np.zeros(clip.frames.shape[1:3], np.uint8)
         best = np.full(out.shape, 0.5, np.float32)
@@ -135,54 +147,76 @@ def _agreeing(there: np.ndarray, back: np.ndarray) -> np.ndarray:
     return np.linalg.norm(undone, axis=2) < 1 + 0.05 * np.linalg.norm(there, axis=2)
 
 
-def _gap(small: Small, flow: cv2.DISOpticalFlow) -> int:
+def _gap(small: Small) -> int:
     """The largest gap over which the flow of most pixels can be trusted."""
     best = 1
     for gap in GAPS[1:]:
-        starts = np.linspace(0, len(small) - 1 - gap, 6).astype(int) if len(small) > 2 * gap else []
         shares = []
-        for i in starts:
-            one, other = small.greys[i], small.greys[i + gap]
-            shares.append(_agreeing(flow.calc(one, other, None), flow.calc(other, one, None)).mean())
+        for i in np.linspace(0, len(small) - 1 - gap, 6).astype(int).tolist() if len(small) > 2 * gap else []:
+            shares.append(_agreeing(small.flow(i, i + gap), small.flow(i + gap, i)).mean())
         if not shares or np.median(shares) < TRUSTED:
             break
         best = gap
     return best
 
 
-def _stands_still(small: Small, flow: cv2.DISOpticalFlow) -> bool:
+def _stands_still(small: Small) -> bool:
     """Whether the typical pixel of the picture stays where it is all through the clip."""
     moved = []
-    for i in np.linspace(0, len(small) - 1, 8).astype(int):
+    for i in np.linspace(0, len(small) - 1, 8).astype(int).tolist():
         for j in (0, len(small) - 1):
             if i != j:
-                motion = np.linalg.norm(flow.calc(small.greys[i], small.greys[j], None), axis=2)
+                motion = np.linalg.norm(small.flow(i, j), axis=2)
                 textured = np.abs(cv2.Laplacian(small.greys[i], cv2.CV_32F)) > 8
                 moved.append(np.median(motion[textured]) if textured.any() else 0.0)
     return bool(np.median(moved) < STILL)
 
 
-def _evidence(small: Small, i: int, gap: int, flow: cv2.DISOpticalFlow) -> np.ndarray:
+def _evidence(small: Small, i: int, gap: int) -> np.ndarray:
     """How far each pixel of a frame moves otherwise than the background: 0 not at all, 1 at the limit. [h, w]."""
     found = []
-    for j in (i - gap, i + gap):
-        if 0 <= j < len(small):
-            there = flow.calc(small.greys[i], small.greys[j], None)
-            back = flow.calc(small.greys[j], small.greys[i], None)
-            agree = _agreeing(there, back)
-            off = misfit(there, agree)
-            found.append(np.where(agree, off, np.nan))
-    with np.errstate(all="ignore"):
-        both = np.nan_to_num(np.fmin(found[0], found[-1]), nan=0.0)
-    # Flow in a plain area is what its surroundings say, which are as often the mover: no evidence of its own.
-    grey = small.greys[i].astype(np.float32)
-    slopes = [cv2.Sobel(grey, cv2.CV_32F, k, 1 - k, scale=0.125) for k in (0, 1)]
-    plain = cv2.GaussianBlur(slopes[0] ** 2 + slopes[1] ** 2, (0, 0), 1.5) < PLAIN**2
-    return np.where(plain, np.minimum(both, 0.9), both).astype(np.float32)
+    for j in _others(i, gap, len(small)):
+        there, back = small.flow(i, j), small.flow(j, i)
+        agree = _agreeing(there, back)
+        off, explained = misfit(there, agree)
+        looks = unlike(small.colors[i], small.colors[j], explained)
+        # Where flow is lost, looks alone must tell; elsewhere both must: flow errs where nothing is to be seen.
+        found.append(np.where(agree, np.minimum(off, looks), looks))
+    # What is hidden in another frame is strange there, but not in one on the other side in time.
+    return np.nan_to_num(np.fmin(found[0], found[-1]), nan=0.0).astype(np.float32)
 
 
-def misfit(flow: np.ndarray, trusted: np.ndarray) -> np.ndarray:
-    """How badly the flow [h, w, 2] fits the best single homography or epipolar geometry, in units of the limit."""
+def _others(i: int, gap: int, count: int) -> list[int]:
+    """The frames that frame i is compared with: on both sides, or two of the same side at the ends of the clip.
+
+    >>> _others(5, 2, 10), _others(1, 2, 10), _others(9, 4, 10), _others(0, 1, 2)
+    ([3, 7], [3, 5], [5, 1], [1])
+    """
+    sides = [j for j in (i - gap, i + gap) if 0 <= j < count]
+    if len(sides) == 1:
+        way = sides[0] - i
+        sides += [j for j in (i + 2 * way, i + way // 2) if 0 <= j < count and j not in (i, sides[0])][:1]
+    return sides
+
+
+def unlike(one: np.ndarray, other: np.ndarray, flow: np.ndarray) -> np.ndarray:
+    """How badly the frame ``other`` fetched along the background's ``flow`` looks like ``one``, in units of the limit;
+    NaN outside the picture. A little shift costs nothing: the best of the pixels around counts."""
+    at = (_grid(flow.shape) + flow).astype(np.float32)
+    near = np.full(flow.shape[:2], np.inf, np.float32)
+    for x, y in SHIFTS:
+        fetched = cv2.remap(other, at[..., 0] + x, at[..., 1] + y, cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE)
+        off = cv2.absdiff(one, fetched).max(2).astype(np.float32)
+        near = np.minimum(near, cv2.GaussianBlur(off, (0, 0), 1.5))
+    size = np.array(flow.shape[1::-1]) - 1
+    inside = ((at >= 0) & (at <= size)).all(2)
+    usual = float(np.median(near[inside])) if inside.any() else 0.0
+    return np.where(inside, near / max(UNLIKE, 4 * usual), np.nan)
+
+
+def misfit(flow: np.ndarray, trusted: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """How badly the flow [h, w, 2] fits the best single homography or epipolar geometry, in units of the limit [h, w];
+    and the flow that would fit, which is NaN where no flow is trusted and the geometry alone does not tell it."""
     height, width = trusted.shape
     step = max(2, round((height * width / 3000) ** 0.5))
     chosen = np.zeros_like(trusted)
@@ -191,26 +225,30 @@ def misfit(flow: np.ndarray, trusted: np.ndarray) -> np.ndarray:
     at = _grid(flow.shape)
     start, end = at[chosen].astype(np.float64), (at + flow)[chosen].astype(np.float64)
     if len(start) < 50:
-        return np.zeros(trusted.shape, np.float32)
+        return np.zeros(trusted.shape, np.float32), np.full_like(flow, np.nan)
     cv2.setRNGSeed(0)
     plane, on_plane = cv2.findHomography(start, end, cv2.RANSAC, 1.0, maxIters=2000, confidence=0.999)
     cv2.setRNGSeed(0)
     epipolar, on_lines = cv2.findFundamentalMat(start, end, cv2.USAC_MAGSAC, 0.5, 0.999, 2000)
-    start, end = at.reshape(-1, 2), (at + flow).reshape(-1, 2)
+    start, end = at.reshape(-1, 2).astype(np.float64), (at + flow).reshape(-1, 2).astype(np.float64)
     # What moves along the epipolar lines is hidden from them, so the plainer model is taken wherever it explains most.
     flat = on_plane is not None and (
         on_lines is None or on_plane.sum() > min(FLAT * len(on_plane), 0.9 * on_lines.sum())
     )
     if flat or epipolar is None:
         if plane is None:
-            return np.zeros(trusted.shape, np.float32)
-        mapped = cv2.perspectiveTransform(start[None].astype(np.float64), plane)[0]
+            return np.zeros(trusted.shape, np.float32), np.full_like(flow, np.nan)
+        mapped = cv2.perspectiveTransform(start[None], plane)[0]
         off = np.linalg.norm(mapped - end, axis=1)
     else:
         off = np.sqrt(sampson(epipolar[:3], start, end))
+        lines = np.concatenate([start, np.ones((len(start), 1))], 1) @ epipolar[:3].T
+        away = ((end * lines[:, :2]).sum(1) + lines[:, 2]) / np.maximum((lines[:, :2] ** 2).sum(1), 1e-12)
+        mapped = np.where(trusted.reshape(-1, 1), end - away[:, None] * lines[:, :2], np.nan)
     off = off.reshape(trusted.shape)
     usual = float(np.median(off[trusted])) if trusted.any() else 0.0
-    return (off / max(1.0, 5 * usual)).astype(np.float32)
+    explained = (mapped - start).reshape(flow.shape).astype(np.float32)
+    return (off / max(1.0, 5 * usual)).astype(np.float32), explained
 
 
 def sampson(epipolar: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
@@ -222,14 +260,14 @@ def sampson(epipolar: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndar
     return top / np.maximum(lines[:, 0] ** 2 + lines[:, 1] ** 2 + back[:, 0] ** 2 + back[:, 1] ** 2, 1e-12)
 
 
-def _smoothed(small: Small, evidence: list[np.ndarray], flow: cv2.DISOpticalFlow) -> list[np.ndarray]:
+def _smoothed(small: Small, evidence: list[np.ndarray]) -> list[np.ndarray]:
     """The median of each frame's evidence and that of its neighbours, fetched along the flow."""
     smooth = []
     for i, own in enumerate(evidence):
         three = [own]
         for j in (i - 1, i + 1):
             if 0 <= j < len(evidence):
-                three.append(_warped(evidence[j], flow.calc(small.greys[i], small.greys[j], None)))
+                three.append(_warped(evidence[j], small.flow(i, j)))
         smooth.append(cv2.GaussianBlur(np.median(three, axis=0).astype(np.float32), (0, 0), 1.5))
     return smooth
 
@@ -264,7 +302,9 @@ def _cut(color: np.ndarray, labels: np.ndarray, otherwise: np.ndarray) -> np.nda
     if some.sum() < 12 or (~some).sum() < 12:
         return otherwise
     cv2.setRNGSeed(0)
-    labels, _, _ = cv2.grabCut(color, labels, None, np.zeros((1, 65)), np.zeros((1, 65)), 2, cv2.GC_INIT_WITH_MASK)
+    models = np.zeros((1, 65)), np.zeros((1, 65))
+    cut = cv2.grabCut(color, labels, (0, 0, 1, 1), *models, 2, cv2.GC_INIT_WITH_MASK)
+    labels = np.asarray(cut[0])
     mask = ((labels == cv2.GC_FGD) | (labels == cv2.GC_PR_FGD)).astype(np.uint8)
     if (mask & otherwise).sum() > 0.6 * otherwise.sum():
         return mask
@@ -280,14 +320,14 @@ def _large(mask: np.ndarray, least: float) -> np.ndarray:
     return np.isin(labels, keep).astype(np.uint8)
 
 
-def _steady(small: Small, masks: list[np.ndarray], flow: cv2.DISOpticalFlow) -> list[np.ndarray]:
+def _steady(small: Small, masks: list[np.ndarray]) -> list[np.ndarray]:
     """The majority of each mask and its neighbours', carried along the flow."""
     steady = []
     for i, own in enumerate(masks):
         total, count = own.astype(np.float32), 1
         for j in (i - 2, i - 1, i + 1, i + 2):
             if 0 <= j < len(masks):
-                total = total + _warped(masks[j].astype(np.float32), flow.calc(small.greys[i], small.greys[j], None))
+                total = total + _warped(masks[j].astype(np.float32), small.flow(i, j))
                 count += 1
         steady.append((total > 0.5 * count).astype(np.uint8))
     return steady

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from jaxtyping import Float
@@ -11,7 +11,7 @@ from torch import Tensor
 
 from fieldscape.cameras import image_rays, pixel_rays
 from fieldscape.metrics import WINDOW, ssim
-from fieldscape.systems.tracks.blending import Blender, Stack
+from fieldscape.systems.tracks.blending import LEAST, Blender, Stack
 from fieldscape.systems.tracks.config import BlendSettings, FillSettings, SourceSettings
 from fieldscape.systems.tracks.filling import Filling
 from fieldscape.systems.tracks.footage import Footage, without
@@ -21,6 +21,8 @@ from fieldscape.systems.tracks.timeline import camera_at
 
 SMOOTH = 0.01
 """Differences of colour below this count by their square, above it as they are."""
+MOST_CUTS = 160
+"""Of a clip, so that long ones do not fill the memory; of a longer one still, one of each frame."""
 UNSEEN = 0.1
 """What a pixel counts that no source shows."""
 
@@ -49,19 +51,22 @@ def lessons_of(
     lessons: list[Lesson] = []
     clip = footage.tracked.clip
     wide, high = clip.size
+    settings = replace(settings, cuts=max(1, min(settings.cuts, MOST_CUTS // len(clip))))
     for frame in range(1, len(clip) - 1):
         when = float(clip.seconds[frame])
         known, leave = (without(footage, frame), None) if settings.blind else (footage, frame)
         camera = camera_at(known.tracked.camera, known.tracked.clip.seconds, when).map(lambda x: x.float())
         with torch.no_grad():
             directions = image_rays(camera).directions
-            stacks = stacked(known, camera, when, source, directions, leave)
+            stacks = stacked(known, camera, when, source, leave)
             behind = filling(camera.position.to(filling.center), directions.reshape(-1, 3).to(filling.center))
         for rows, columns in cuts(high, wide, settings, chance):
             y, x = torch.meshgrid(torch.arange(*rows), torch.arange(*columns), indexing="ij")
             where = (y * wide + x).flatten()
             truth = clip.color(frame)[rows[0] : rows[1], columns[0] : columns[1]]
-            lessons.append(Lesson(tuple(stack.at(where) for stack in stacks), behind[:, where].cpu(), truth))
+            parts = [stack.at(where) for stack in stacks]
+            shown = tuple(part for k, part in enumerate(parts) if k == 0 or bool((part.alpha > LEAST).any()))
+            lessons.append(Lesson(shown, behind[:, where].cpu(), truth))
         if not each(frame):
             break
     return lessons

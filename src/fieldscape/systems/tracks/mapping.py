@@ -34,7 +34,7 @@ FEWEST = 30
 PATIENCE = 10.0
 """By the clock it may take so many times its processor time."""
 
-WIDE_FRAMES = 16
+WIDE_FRAMES = 12
 """Frames between which features are matched."""
 
 

@@ -131,7 +131,8 @@ def smoothed(contact: Float[np.ndarray, "t"], grown: Float[np.ndarray, "s"]) -> 
 def similarity(source: Float[np.ndarray, "k 2"], goal: Float[np.ndarray, "k 2"]) -> Float[np.ndarray, "2 3"]:
     """The turn, size and shift that carry points onto others, most of them; a shift only for less than 3 points.
 
-    >>> similarity(np.array([[0, 0], [1.0, 0], [0, 1.0]]), np.array([[1, 1], [1, 3.0], [-1, 1.0]])).round(6).tolist()
+    >>> found = similarity(np.array([[0, 0], [1.0, 0], [0, 1.0]]), np.array([[1, 1], [1, 3.0], [-1, 1.0]]))
+    >>> (found.round(6) + 0.0).tolist()
     [[0.0, -2.0, 1.0], [2.0, 0.0, 1.0]]
     """
     if len(source) < 3:

@@ -10,6 +10,7 @@ import tyro
 
 from fieldscape.systems.tracks.clip_settings import ClipSettings
 from fieldscape.systems.tracks.follow_settings import FollowSettings
+from fieldscape.systems.tracks.refollow_settings import RefollowSettings
 from fieldscape.systems.tracks.solve_settings import SolveSettings
 
 
@@ -58,8 +59,14 @@ class TracksExtractOptions:
     follow: Annotated[FollowSettings, tyro.conf.arg(name="")] = field(default_factory=FollowSettings)
     """How points are followed."""
 
-    solve: Annotated[SolveSettings, tyro.conf.arg(name="")] = field(default_factory=SolveSettings)
+    solve: SolveSettings = field(default_factory=SolveSettings)
     """How the cameras are found."""
+
+    refollow: bool = True
+    """Follow the background's points once more when the cameras are known: steadier, longer, and fewer."""
+
+    again: RefollowSettings = field(default_factory=RefollowSettings)
+    """How points are followed once more."""
 
     foreign: ForeignSettings = field(default_factory=ForeignSettings)
     """How the tracks in --tracks are taken."""

@@ -6,27 +6,26 @@ clearly nearer. What no frame shows is painted by the field of ``filling``.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 from torch.nn.functional import avg_pool2d, pad
 
 from fieldscape.cameras import image_rays
-from fieldscape.systems.tracks.blending import LEAST, Blended, Blender, Stack
+from fieldscape.systems.tracks.blending import LEAST, MAPS, Blended, Blender, Stack, blend
 from fieldscape.systems.tracks.config import SourceSettings
-from fieldscape.systems.tracks.fetching import Fetched, fetch
+from fieldscape.systems.tracks.fetching import BANDS, Fetched, fetch
 from fieldscape.systems.tracks.filling import Filling
-from fieldscape.systems.tracks.footage import Footage, chosen, lateness, nearest_in_time, showing, steps_apart
+from fieldscape.systems.tracks.footage import LATE, OWN, Footage, chosen, lateness, nearest_in_time, showing
 from fieldscape.types import Camera, Rendered
 
 MARGIN = 0.08
 """How much nearer than a mover, as a share, the background must be to hide it: a mover's distance is rough."""
 SOFT = 0.02
 """Over how much of the logarithm of depth it comes to hide it."""
-PART = 4096
-"""Pixels that are blended at once on a processor."""
 
 
 @dataclass(frozen=True)
@@ -47,13 +46,17 @@ def draw(footage: Footage, painter: Painter, camera: Camera, when: float, leave:
     device = painter.blender.near.device
     with torch.no_grad():
         rays = image_rays(camera)
-        stacks = stacked(footage, camera, when, painter.source, rays.directions, leave)
+        stacks = stacked(footage, camera, when, painter.source, leave)
         layers = [_blended(painter.blender, stack) for stack in stacks]
+        still = bool(stacks) and not stacks[0].mover
         behind = torch.zeros(3, camera.height * camera.width)
-        missing = (layers[0].alpha < 1 - LEAST).nonzero().flatten() if layers else torch.arange(behind.shape[1])
+        missing = (layers[0].alpha < 1 - LEAST).nonzero().flatten() if still else torch.arange(behind.shape[1])
         if len(missing):
             directions = rays.directions.reshape(-1, 3)[missing].to(device)
             behind[:, missing] = painter.filling(camera.position.to(device), directions).cpu()
+        if still:  # rather than the field, what the mesh carries over the border of its frame
+            hinted = (layers[0].alpha > LEAST) & (layers[0].alpha < 1 - LEAST)
+            behind[:, hinted] = layers[0].color[:, hinted]
         color, alpha, depth = composed(layers, behind, camera.height, camera.width)
         cosine = (rays.directions * camera.forward).sum(-1)
     return Rendered(
@@ -66,7 +69,6 @@ def stacked(
     camera: Camera,
     when: float,
     settings: SourceSettings,
-    directions: Float[Tensor, "h w 3"],
     leave: int | None = None,
 ) -> list[Stack]:
     """What the sources show of each layer, the background first, then the movers, the farthest first."""
@@ -74,23 +76,28 @@ def stacked(
     timely = nearest_in_time(footage, when, max(1, settings.around), usable)
     frames = chosen(footage, camera, when, settings, leave)
     found = _fetched(footage, camera, when, 0, frames)
+    shown = torch.zeros(camera.height, camera.width)
+    for _, one in found:
+        shown = torch.maximum(shown, one.alpha)
     for _ in range(settings.spare):
-        seen = torch.stack([one.alpha for _, one in found]).amax(0) if found else directions.new_zeros(())
-        hole = (seen < 0.5).expand(directions.shape[:2])
+        hole = shown < 0.5
         if float(hole.float().mean()) <= settings.hole:
             break
         more = showing(footage, camera, when, hole, [*frames, *([] if leave is None else [leave])])
         if more is None:
             break
         frames = [*frames, more]
-        found += _fetched(footage, camera, when, 0, [more])
-    stacks = [_stack(footage, camera, when, found, directions, mover=False)] if found else []
+        # A frame of another time fills what the others leave open; elsewhere it would show what has moved since.
+        for frame, one in _fetched(footage, camera, when, 0, [more]):
+            found.append((frame, replace(one, alpha=one.alpha * (1 - shown.clamp(max=1)))))
+            shown = torch.maximum(shown, one.alpha)
+    stacks = [_stack(footage, camera, when, found, mover=False)] if found else []
     movers = []
     for layer in footage.layers:
         if layer:
             found = _fetched(footage, camera, when, layer, timely)
             if found:
-                stack = _stack(footage, camera, when, found, directions, mover=True)
+                stack = _stack(footage, camera, when, found, mover=True)
                 there = stack.alpha > 0.5
                 if bool(there.any()):
                     movers.append((float(stack.depth[there].median()), stack))
@@ -122,23 +129,12 @@ def composed(
 
 
 def _blended(blender: Blender, stack: Stack) -> Blended:
-    """The layer, in parts small enough for a processor's cache, and only where any source shows it."""
+    """The layer: by the compiled kernel on a processor, by the network itself elsewhere."""
     device = blender.near.device
-    size = PART if device.type == "cpu" else stack.alpha.shape[1]
-    where = (stack.alpha.amax(0) > LEAST).nonzero().flatten()
-    whole = len(where) == stack.alpha.shape[1]
-    shown = stack if whole else stack.at(where)
-    parts = [blender(shown.at(slice(i, i + size)).to(device)) for i in range(0, len(where), size)]
-    out = []
-    for name in ("color", "alpha", "depth", "contrast"):
-        found = [getattr(part, name).cpu() for part in parts]
-        flat = torch.cat(found, -1) if found else stack.alpha.new_zeros(0)
-        if not whole:
-            full = flat.new_zeros(*((3,) if name == "color" else ()), stack.alpha.shape[1])
-            full[..., where] = flat
-            flat = full
-        out.append(flat)
-    return Blended(*out)
+    if device.type == "cpu":
+        return blend(blender, stack)
+    found = blender(stack.to(device))
+    return Blended(found.color.cpu(), found.alpha.cpu(), found.depth.cpu(), found.contrast.cpu())
 
 
 def _fetched(footage: Footage, camera: Camera, when: float, layer: int, frames: list[int]) -> list[tuple[int, Fetched]]:
@@ -150,28 +146,30 @@ def _fetched(footage: Footage, camera: Camera, when: float, layer: int, frames: 
     return found
 
 
-def _stack(
-    footage: Footage,
-    camera: Camera,
-    when: float,
-    found: list[tuple[int, Fetched]],
-    directions: Float[Tensor, "h w 3"],
-    mover: bool,
-) -> Stack:
-    cosine = (directions * camera.forward).sum(-1)
+def _stack(footage: Footage, camera: Camera, when: float, found: list[tuple[int, Fetched]], mover: bool) -> Stack:
+    from fieldscape.kernels import fetching as kernel
+    from fieldscape.kernels.exact import share
+
+    high, wide = camera.height, camera.width
+    color = np.empty((3, len(found), high * wide), np.float32)
+    alpha, depth, far, stretch, apart = np.empty((5, len(found), high * wide), np.float32)
+    lens = torch.cat([camera.focal, camera.center]).double().numpy()
     late = [lateness(footage, frame, when) for frame, _ in found]
-    depths = [torch.where(one.alpha > LEAST, one.depth, 1.0) for _, one in found]
-    apart = []
-    for (frame, _), depth in zip(found, depths):
-        places = camera.position + directions * (depth / cosine)[..., None]
-        apart.append(steps_apart(footage, frame, camera, when, places, mover).flatten())
+    cuts = [round(i * high / BANDS) for i in range(BANDS + 1)]
+    for number, (frame, one) in enumerate(found):
+        maps = [x.contiguous().numpy() for x in (one.color, one.alpha, one.depth, one.far, one.stretch)]
+        baseline = (camera.position.double() - footage.tracked.camera[frame].position.double()) @ camera.pose[
+            :3, :3
+        ].double()
+        angle, square = (0.0, late[number] ** 2) if mover else (footage.angle, (LATE * late[number]) ** 2)
+        given = (*maps, lens, baseline.numpy(), angle, square + OWN**2, LEAST, number)
+
+        def work(part: int, given: tuple = given) -> None:
+            kernel.gather(*given, color, alpha, depth, far, stretch, apart, cuts[part], cuts[part + 1])
+
+        share(work, BANDS)
+    parts = dict(zip(MAPS, (torch.from_numpy(x) for x in (color, alpha, depth, far, stretch, apart))))
     return Stack(
-        torch.stack([one.color.reshape(-1, 3).T for _, one in found], 1),
-        torch.stack([one.alpha.flatten() for _, one in found]).clamp(0, 1),
-        torch.stack([depth.flatten() for depth in depths]),
-        torch.stack([one.far.flatten().float() for _, one in found]),
-        torch.stack([one.stretch.flatten() for _, one in found]),
-        torch.stack(apart),
-        torch.tensor(late),
-        mover,
-    )
+        parts["color"], parts["alpha"], parts["depth"], parts["far"], parts["stretch"], parts["apart"],
+        torch.tensor(late), mover,
+    )  # fmt: skip

@@ -18,11 +18,11 @@ from torch import Tensor, nn
 from torch.nn.functional import grid_sample
 from torch.nn.functional import interpolate as resized
 
-from fieldscape import raster
 from fieldscape.cameras import resize
+from fieldscape.raster import interpolate
 from fieldscape.rotations import from_vector
 from fieldscape.systems.tracks.config import RefineSettings
-from fieldscape.systems.tracks.fetching import cut_out, nearest_drawn
+from fieldscape.systems.tracks.fetching import cut_out, drawn
 from fieldscape.systems.tracks.footage import Footage
 from fieldscape.systems.tracks.nouns import Tracked
 from fieldscape.systems.tracks.placing import planar_at_own, vertices_at
@@ -126,14 +126,14 @@ def _seen(
     steps = torch.cat([now - before, now.new_zeros(1, 3)])  # what an added vertex follows moves it too
     vertices = base + torch.cat([steps[:-1], steps[sheet.follows]])
     local = (vertices - camera.pose[:3, 3]) @ camera.pose[:3, :3]
-    drawn = raster.rasterize(local, sheet.faces, camera, near=nearest_drawn(local.detach()))
+    seen = drawn(local, sheet, camera)
     # The depth in its own frame, by which looking up is right in perspective, moves with its points and camera.
     z = planar_at_own(tracked, sheet)
     step = torch.cat([own - tracked.world[sheet.frame, sheet.points].double(), now.new_zeros(1, 3)])
     z = z + torch.cat([step[:-1], step[sheet.follows]]) @ tracked.camera.pose[sheet.frame, :3, 2].double()
     texture = torch.cat([sheet.uv.double() * z[:, None], z[:, None]], 1).float()
-    found = raster.interpolate(drawn, sheet.faces, texture)
-    hit = drawn.hit
+    found = interpolate(seen, sheet.faces, texture)
+    hit = seen.hit
     place = found[..., :2] / torch.where(hit, found[..., 2], 1.0)[..., None]
     wide, high = tracked.clip.size
     grid = 2 * place / torch.tensor([wide, high]) - 1

@@ -125,7 +125,9 @@ def _supported(name: str, limit: float) -> str:
     """What a clip supports of a way, in words."""
     if name == "stabilise":
         return "what the clip's pictures cover: it is smoothed less than asked for"
-    return f"what the clip supports: {math.degrees(limit):.1f} degrees about what it looks at, forth and back in measure"
+    return (
+        f"what the clip supports: {math.degrees(limit):.1f} degrees about what it looks at, forth and back in measure"
+    )
 
 
 def read_footage(files: SceneFiles) -> tuple[Footage, TracksConfig]:

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 
 from fieldscape.systems.tracks.follow_settings import FollowSettings
-from fieldscape.systems.tracks.stepping import PLAIN, STAIRS, Moving, Picture, patch_radius
+from fieldscape.systems.tracks.stepping import Moving, Picture, patch_radius
 
 NARROWEST = 4.0
 """Pixels: closer points tell nothing new, since their patches are the same."""
@@ -23,6 +23,10 @@ MARGIN = 0.005
 """Of the picture's height, kept free along its border."""
 TEXTURE = 0.35
 """Least texture of a background point."""
+PLAIN = 1.5
+"""Grey levels a pixel: a slope of this much tells as much of motion as noise does."""
+STAIRS = 0.05
+"""Share of an edge's strength that comes up along the edge, since it is drawn in pixels."""
 POORER = 0.15
 """And of a point on a mover, which may be all there is."""
 
@@ -31,7 +35,7 @@ def spacing(size: tuple[int, int], settings: FollowSettings) -> float:
     """Pixels between background points.
 
     >>> round(spacing((854, 480), FollowSettings()), 1), round(spacing((160, 90), FollowSettings()), 1)
-    (14.0, 4.0)
+    (14.0, 6.1)
     """
     if settings.spacing is not None:
         return settings.spacing
@@ -39,30 +43,28 @@ def spacing(size: tuple[int, int], settings: FollowSettings) -> float:
     return max(NARROWEST, math.sqrt(PACKING * size[0] * size[1] / (settings.points * share)))
 
 
-def seeds(
-    seen: Picture, moving: Moving | None, apart: float, settings: FollowSettings
-) -> tuple[np.ndarray, np.ndarray]:
-    """Places [n, 2] of new points in a picture, and the layer of each [n]."""
-    texture = textured(seen.grey[0] if 0 in seen.grey else next(iter(seen.grey.values())))
-    there = np.zeros((0, 2)) if moving is None else moving.place
-    mine = np.zeros(0, np.int64) if moving is None else moving.layer
-    free = np.ones(seen.size[::-1], bool)
-    movers: list[int] = []
-    if seen.layers is not None:
-        movers = [int(k) for k in np.unique(seen.layers) if k]
-        free = cv2.dilate((seen.layers > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
-    places = [furthest(there[mine == 0], free, texture, apart)]
-    layer = [np.zeros(len(places[0]), np.int64)]
-    for k in movers:
-        inside = cv2.erode((seen.layers == k).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
-        new = gridded(there[mine == k], inside, texture, max(0.75 * NARROWEST, settings.finer * apart))
+def seeds(seen: Picture, there: Moving, apart: float, settings: FollowSettings) -> tuple[np.ndarray, np.ndarray]:
+    """Places [n, 2] of new points in a picture where the points ``there`` leave holes, and the layer of each [n]."""
+    layers = np.zeros(seen.size[::-1], np.uint8) if seen.layers is None else seen.layers
+    free = cv2.dilate((layers > 0).astype(np.uint8), np.ones((5, 5), np.uint8)) == 0
+    places, owner = [np.zeros((0, 2))], [np.zeros(0, np.int64)]
+    for k, grey in seen.grey.items():
+        mine = there.place[there.layer == k]
+        if k == 0:
+            new = furthest(mine, free, textured(grey), apart)
+        else:
+            inside = cv2.erode((layers == k).astype(np.uint8), np.ones((3, 3), np.uint8)) > 0
+            new = gridded(mine, inside, textured(grey), max(NARROWEST, settings.finer * apart))
         places.append(new)
-        layer.append(np.full(len(new), k))
-    return np.concatenate(places), np.concatenate(layer)
+        owner.append(np.full(len(new), k))
+    return np.concatenate(places), np.concatenate(owner)
 
 
 def textured(grey: np.ndarray) -> np.ndarray:
-    """How far motion at each pixel can be known in its worst direction, 0..1 [h, w]: ``stepping.trusted``, everywhere.
+    """How far motion at each pixel can be known in its worst direction, 0..1 [h, w].
+
+    The smaller eigenvalue of the gradients' structure (Shi and Tomasi, "Good features to track", CVPR 1994) against
+    noise and against the strength of the whole: along a stripe, however strong, a point slides.
 
     >>> ramp = np.tile(np.arange(0, 240, 8, dtype=np.uint8), (30, 1))  # an edge without end says nothing along itself
     >>> float(textured(ramp)[15, 15])

@@ -78,9 +78,8 @@ def _followed(one: np.ndarray, other: np.ndarray) -> float:
     corners = cv2.goodFeaturesToTrack(one, 150, 0.01, 6)
     if corners is None or len(corners) < 8:
         return 1.0
-    options = {"winSize": (15, 15), "maxLevel": 3}
-    there, found, _ = cv2.calcOpticalFlowPyrLK(one, other, corners, None, **options)
-    back, found_back, _ = cv2.calcOpticalFlowPyrLK(other, one, there, None, **options)
+    there, found, _ = cv2.calcOpticalFlowPyrLK(one, other, corners, corners.copy(), winSize=(15, 15), maxLevel=3)
+    back, found_back, _ = cv2.calcOpticalFlowPyrLK(other, one, there, corners.copy(), winSize=(15, 15), maxLevel=3)
     near = np.linalg.norm((back - corners)[:, 0], axis=1) < 1
     return float((near & (found[:, 0] > 0) & (found_back[:, 0] > 0)).mean())
 
@@ -104,7 +103,7 @@ def _color_change(one: np.ndarray, other: np.ndarray) -> float:
 
 def _same_place(one: np.ndarray, other: np.ndarray) -> bool:
     """Whether enough SIFT matches agree on one homography."""
-    sift = cv2.SIFT_create(600, contrastThreshold=0.02)
+    sift = cv2.SIFT.create(600, contrastThreshold=0.02)
     (points, first), (places, second) = sift.detectAndCompute(one, None), sift.detectAndCompute(other, None)
     if first is None or second is None or len(first) < MATCHES or len(second) < MATCHES:
         return False
@@ -112,8 +111,8 @@ def _same_place(one: np.ndarray, other: np.ndarray) -> bool:
     good = [pair[0] for pair in pairs if len(pair) == 2 and pair[0].distance < 0.75 * pair[1].distance]
     if len(good) < MATCHES:
         return False
-    start = np.float32([points[m.queryIdx].pt for m in good])
-    end = np.float32([places[m.trainIdx].pt for m in good])
+    start = np.array([points[m.queryIdx].pt for m in good], np.float32)
+    end = np.array([places[m.trainIdx].pt for m in good], np.float32)
     cv2.setRNGSeed(0)
     _, inliers = cv2.findHomography(start, end, cv2.RANSAC, 3.0)
     return inliers is not None and int(inliers.sum()) >= MATCHES

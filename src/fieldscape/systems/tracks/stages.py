@@ -44,9 +44,17 @@ class Stage:
     begin: Callable[[], Loss | None]
 
 
-def learn(stages: Sequence[Stage], seed: int, run: Run, checkpoint: Checkpoint | None, stop: Stop, bar: Bar) -> float:
+def learn(
+    stages: Sequence[Stage],
+    seed: int,
+    run: Run,
+    checkpoint: Checkpoint | None,
+    stop: Stop,
+    bar: Bar,
+    saved: Callable[[str], None] = lambda stage: None,
+) -> float:
     """Runs all stages, or until asked to stop; the seconds of learning so far, in all. Every stage's weights stay in
-    its module.
+    its module. saved: is told of each checkpoint on the way, with the name of the stage.
 
     ``begin`` may give None where it was asked to stop. Raises BadInput for a checkpoint of other stages.
     """
@@ -91,6 +99,7 @@ def learn(stages: Sequence[Stage], seed: int, run: Run, checkpoint: Checkpoint |
                 total = 0.0
             if step % SAVED == 0 and step < stage.steps:
                 save(run, stages, (number, step, done), seconds, adam, chance)
+                saved(stage.name)
         seconds = time.monotonic() - began
         if stop.requested is not None:
             save(run, stages, (number, step, done), seconds, adam, chance)

@@ -1,9 +1,10 @@
 """One step of the points of a clip, from a frame to a neighbour: pyramidal Lucas-Kanade, then doubts.
 
-The step itself is OpenCV's (Bouguet, "Pyramidal implementation of the affine Lucas Kanade feature tracker", 2001). A
-point is given up where it does not come back to its start from the new place, where the picture around it looks
-otherwise than in the frame before or than where it was first seen, and where it leaves its layer or the picture. What
-stays is laid over its first patch (``patches.align``), so that errors of steps do not add up.
+The step itself is OpenCV's (Bouguet, "Pyramidal implementation of the affine Lucas Kanade feature tracker", 2001). What
+it finds is laid over the point's first patch (``patches.align``), so that errors of steps do not add up. A point ends
+where it does not come back to its start from the new place, where the picture around it looks otherwise than in the
+frame before or than where it was first seen, in whole or on one side, where it moves as none of its neighbours do, and
+where it leaves its layer or the picture: what is left has not slid along an edge, nor from one thing to another.
 """
 
 from __future__ import annotations
@@ -20,22 +21,19 @@ from fieldscape.systems.tracks.follow_settings import FollowSettings
 from fieldscape.systems.tracks.patches import agreement, align, cut
 
 STEPS = 10
+FIRM = 1.0
+"""Pixels of error that are supposed of the step itself when the first patch corrects it."""
 STIFFNESS = 0.05
-NEIGHBOURS = 10
+"""How unwilling a patch is to change its shape, as a share of what it shows of its shift."""
 NOISE = 3.0
 """Grey levels by which a pixel may differ from what it shows: camera noise, and steps between pixels."""
-BLUR = 1.0
-"""How much more the pixels of a patch err together than each alone: they share what falls between them."""
-PLAIN = 1.5
-"""Grey levels a pixel: a slope of this much tells as much of motion as noise does."""
-STAIRS = 0.05
-"""Share of an edge's strength that comes up along the edge, since it is drawn in pixels."""
-FIRM = 1.0
-"""Pixels of error that are supposed of a step that came back to its start."""
-PATIENCE = 4
-"""Steps for which a point that is not seen is taken along."""
-FREE = 1.5
-"""Pixels by which the first patch may move a place."""
+FREE = 2.0
+"""Pixels by which the first patch may move what the step found; beyond, one of the two is wrong."""
+NEIGHBOURS = 8
+ALIKE = 2
+"""Of these neighbours must move as a point does ..."""
+APART = 1.0
+"""... that is, no further from it than this many pixels and a fifth of the way."""
 REACH = 24
 """Pixels around a mover that its own pictures keep."""
 
@@ -60,9 +58,7 @@ class Moving:
 
     place: [n, 2].  speed: pixels of the last step, [n, 2].  warp: of the first patch to here, [n, 2, 2].
     patch: around the first place.  contrast: its standard deviation.  layer: what each lies on.
-    number: which point it is.  sure: 0..1, 0 where it is only supposed to be.  age: steps gone.
-    doubt: steps since it was last seen.  noise: grey levels by which its patch differed last.
-    trust: 0..1 in every direction, [n, 2, 2]: an edge says nothing of motion along itself.
+    number: which point it is.  sure: 0..1.  age: steps gone.
     """
 
     place: np.ndarray
@@ -74,9 +70,6 @@ class Moving:
     number: np.ndarray
     sure: np.ndarray
     age: np.ndarray
-    doubt: np.ndarray
-    noise: np.ndarray
-    trust: np.ndarray
 
     def __len__(self) -> int:
         return len(self.place)
@@ -154,90 +147,49 @@ def begun(seen: Picture, places: np.ndarray, layer: np.ndarray, first: int) -> M
         contrast = np.nan_to_num(np.nanstd(patch, axis=(1, 2))).astype(np.float64)
     still, square = np.zeros((n, 2)), np.tile(np.eye(2), (n, 1, 1))
     number, layer = first + np.arange(n), layer.astype(np.int64)
-    sure, none, noise = np.ones(n), np.zeros(n), np.full(n, NOISE)
-    trust = trusted(patch)
-    return Moving(
-        places.astype(np.float64), still, square, patch, contrast, layer, number, sure, none, none, noise, trust
-    )
-
-
-def trusted(patch: np.ndarray) -> np.ndarray:
-    """How far the motion of patches [n, s, s] can be known in each direction: symmetric [n, 2, 2], eigenvalues 0..1.
-
-    From the gradients' structure S: S (S + noise)^-1, where an edge that is drawn in pixels is noise along itself.
-    """
-    n, side, _ = patch.shape
-    weight = np.exp(-0.5 * ((np.arange(1, side - 1) - side // 2) / (0.3 * side)) ** 2)
-    weight = weight[:, None] * weight / (weight.sum() ** 2)
-    gx = np.nan_to_num(0.5 * (patch[:, 1:-1, 2:] - patch[:, 1:-1, :-2])).astype(np.float64)
-    gy = np.nan_to_num(0.5 * (patch[:, 2:, 1:-1] - patch[:, :-2, 1:-1])).astype(np.float64)
-    xx, xy, yy = ((weight * a * b).sum((1, 2)) for a, b in ((gx, gx), (gx, gy), (gy, gy)))
-    structure = np.stack([xx, xy, xy, yy], 1).reshape(n, 2, 2)
-    noise = PLAIN**2 + STAIRS * (xx + yy)
-    return structure @ np.linalg.inv(structure + noise[:, None, None] * np.eye(2))
+    return Moving(places.astype(np.float64), still, square, patch, contrast, layer, number, np.ones(n), np.zeros(n))
 
 
 def step(one: Picture, other: Picture, moving: Moving, settings: FollowSettings) -> Moving:
     """The points that are found again in the picture ``other``, there. Their order is kept within a layer."""
-    kept = [
-        _step(one, other, k, moving.of(moving.layer == k), settings)
-        for k in sorted(one.grey.keys() & other.grey.keys())
-        if (moving.layer == k).any()
-    ]
-    if not kept:
-        return moving.of(np.zeros(len(moving), bool))
-    found = kept[0]
-    for more in kept[1:]:
-        found = found.and_also(more)
+    found = moving.of(np.zeros(len(moving), bool))
+    for k in sorted(one.grey.keys() & other.grey.keys()):
+        found = found.and_also(_step(one, other, k, moving.of(moving.layer == k), settings))
     return found
 
 
 def _step(one: Picture, other: Picture, k: int, moving: Moving, settings: FollowSettings) -> Moving:
     """``step`` for the points of layer k."""
+    if len(moving) == 0:
+        return moving
     (top, bottom), (left, right) = _box(one, other, k)
     corner = np.array([left, top], float)
     before, after = one.grey[k][top:bottom, left:right], other.grey[k][top:bottom, left:right]
     start = moving.place - corner
-    speed = _speeds(moving)
-    end, good = _both_ways(before, after, start, start + speed, one.size[1], settings)
-    guess, spread = _by_neighbours(start, end, good & (moving.doubt == 0), moving.trust)
+    end, good = _both_ways(before, after, start, start + _speeds(moving), one.size[1], settings)
+    good &= in_company(start, end, good)
     lost = (~good).nonzero()[0]
-    if len(lost):
-        again, better = _both_ways(before, after, start[lost], guess[lost], one.size[1], settings)
-        better &= np.linalg.norm(again - guess[lost], axis=1) < 1 + 3 * spread[lost]
-        end[lost[better]], good[lost[better]] = again[better], True
-    # Neighbours say what the point itself cannot know. Those that are lost may be where these say, if it looks so.
-    told = np.isfinite(guess).all(1) & (spread < 1)
-    mixed = guess + (moving.trust @ (end - guess)[..., None])[..., 0]
-    end = np.where(told[:, None], np.where(good[:, None], mixed, guess), end)
-    alive = good | told
-    expected = np.where(told, np.maximum(spread, np.where(good, FIRM, 0.3)), 1.0)[alive]
-    moved, start, end, good = moving.of(alive), moving.place[alive], end[alive] + corner, good[alive]
+    if len(lost) and good.sum() >= NEIGHBOURS:
+        # Once more from where the neighbours say.
+        guess = start[lost] + _usual(start[good], (end - start)[good], start[lost])
+        end[lost], found = _both_ways(before, after, start[lost], guess, one.size[1], settings)
+        good[lost] = found
+        good[lost] = in_company(start, end, good)[lost] & found
+    moved, start, end = moving.of(good), moving.place[good], end[good] + corner
     if len(moved) == 0:
         return moved
-    pull = (BLUR * moved.noise / np.minimum(expected, 1)) ** 2 / (moved.patch.shape[1] - 2) ** 2
-    place, warp, fit = align(other.smooth[k], moved.patch, end, moved.warp, pull, STEPS, STIFFNESS)
-    strict = ~good | (moved.doubt > 0)
-    held = np.linalg.norm(place - end, axis=1) < np.where(strict, 1.0, FREE)
-    held &= _alike(fit, moved.contrast, np.where(strict, settings.like_last, settings.like_first))
     radius = moved.patch.shape[1] // 2 - 1
-    like, contrast = agreement(cut(one.smooth[k], start, radius), cut(other.smooth[k], place, radius))
-    held &= _alike(like, contrast, settings.like_last) | (moved.doubt > 0)
-    # A point that does not look right, or not at all, is taken along with its neighbours for a while.
-    place = np.where(held[:, None], place, end)
-    doubt = np.where(held, 0.0, moved.doubt + 1)
-    noise = np.clip(moved.contrast * np.sqrt(2 * np.clip(1 - fit, 0, 2)), 0.7 * NOISE, 4 * NOISE)
+    pull = np.full(len(moved), (NOISE / FIRM / (2 * radius + 1)) ** 2)
+    place, warp, fit = align(other.smooth[k], moved.patch, end, moved.warp, pull, STEPS, STIFFNESS)
+    here = cut(other.smooth[k], place, radius, warp)
+    last, contrast = agreement(cut(one.smooth[k], start, radius, moved.warp), here)
+    held = (np.linalg.norm(place - end, axis=1) < FREE) & allowed(other, place, moved.layer)
+    held &= alike(fit, moved.contrast, settings.like_first) & alike(last, contrast, settings.like_last)
+    held &= on_all_sides(moved.patch[:, 1:-1, 1:-1], here, settings.like_side)
     moved = replace(
-        moved,
-        place=place,
-        speed=place - start,
-        warp=np.where(held[:, None, None], warp, moved.warp),
-        sure=np.where(held, np.clip(fit, 0.01, 1), 0),
-        age=moved.age + 1,
-        doubt=doubt,
-        noise=np.where(held, noise, moved.noise),
+        moved, place=place, speed=place - start, warp=warp, sure=np.clip(fit, 0.01, 0.99), age=moved.age + 1
     )
-    return moved.of(allowed(other, place, moved.layer) & (doubt <= PATIENCE) & (held | told[alive]))
+    return moved.of(held)
 
 
 def _box(one: Picture, other: Picture, k: int) -> tuple[tuple[int, int], tuple[int, int]]:
@@ -253,64 +205,68 @@ def _box(one: Picture, other: Picture, k: int) -> tuple[tuple[int, int], tuple[i
     )
 
 
-def _alike(fit: np.ndarray, contrast: np.ndarray, least: np.ndarray | float) -> np.ndarray:
+def alike(fit: np.ndarray, contrast: np.ndarray, least: float) -> np.ndarray:
     """Whether patches agree, or differ by no more than noise does: what is nearly plain never agrees well."""
     differ = contrast * np.sqrt(2 * np.clip(1 - fit, 0, 2))
     return (fit >= least) | ((differ < 1.2 * NOISE) & (fit > 0.3))
 
 
+def on_all_sides(first: np.ndarray, here: np.ndarray, least: float) -> np.ndarray:
+    """Whether patches [n, s, s] agree in each half, left, right, top and bottom, once both are of one brightness.
+
+    What is at the border of two things looks right on the side of the one it goes with, and wrong on the other.
+    """
+    both = np.isfinite(first) & np.isfinite(here)
+    count = np.maximum(both.sum((1, 2)), 1)[:, None, None]
+    one, other = np.where(both, first, 0), np.where(both, here, 0)
+    one = np.where(both, one - one.sum((1, 2), keepdims=True) / count, 0)
+    other = np.where(both, other - other.sum((1, 2), keepdims=True) / count, 0)
+    gain = np.sqrt((one**2).sum((1, 2)) / np.maximum((other**2).sum((1, 2)), 1e-6))
+    wrong, strength = (one - gain[:, None, None] * other) ** 2, one**2
+    middle = first.shape[1] // 2
+    good = np.ones(len(first), bool)
+    contrast = strength.sum((1, 2)) / count[:, 0, 0]
+    for part in (np.s_[:, :, :middle], np.s_[:, :, middle + 1 :], np.s_[:, :middle], np.s_[:, middle + 1 :]):
+        pixels = np.maximum(both[part].sum((1, 2)), 1)
+        off = wrong[part].sum((1, 2)) / pixels
+        good &= off < np.maximum((1 - least) * 2 * contrast, (1.2 * NOISE) ** 2)
+    return good
+
+
 def _speeds(moving: Moving) -> np.ndarray:
     """What each point is expected to move: as in its last step; new points as their neighbours."""
-    old, new = ((moving.age > 0) & (moving.doubt == 0)).nonzero()[0], (moving.age == 0).nonzero()[0]
+    old, new = moving.age > 0, moving.age == 0
     speed = moving.speed.copy()
-    if len(old) and len(new):
-        _, near = cKDTree(moving.place[old]).query(moving.place[new], min(5, len(old)))
-        speed[new] = np.median(speed[old][near.reshape(len(new), -1)], axis=1)
+    if old.any() and new.any():
+        speed[new] = _usual(moving.place[old], moving.speed[old], moving.place[new])
     return speed
 
 
-def _by_neighbours(
-    start: np.ndarray, end: np.ndarray, good: np.ndarray, trust: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
-    """Where each point's neighbours say that it is [n, 2], and how far they disagree, in pixels [n].
+def _usual(places: np.ndarray, motion: np.ndarray, where: np.ndarray) -> np.ndarray:
+    """The median motion [n, 2] of the five ``places`` [m, 2] next to each of ``where`` [n, 2]."""
+    _, near = cKDTree(places).query(where, min(5, len(places)))
+    return np.median(motion[near.reshape(len(where), -1)], axis=1)
 
-    An affine motion is fitted to the neighbours that were found: each counts only in the directions in which it can
-    be trusted, and those of another opinion than most weigh less.
-    """
+
+def in_company(start: np.ndarray, end: np.ndarray, good: np.ndarray) -> np.ndarray:
+    """Whether enough of a point's neighbours move as it does [n]: what slides along an edge, or sits where the borders
+    of two things cross, moves as neither side. True for all where there are few."""
     found = good.nonzero()[0]
-    n = len(start)
-    if len(found) < NEIGHBOURS + 1:
-        return np.full_like(start, np.nan), np.full(n, np.inf)
-    _, near = cKDTree(start[found]).query(start, NEIGHBOURS + 1)
-    near = found[near]
-    # Nobody is his own neighbour.
-    own = near == np.arange(n)[:, None]
-    near = np.take_along_axis(near, np.argsort(own, axis=1, kind="stable"), 1)[:, :NEIGHBOURS]
-    offset, flow, known = start[near] - start[:, None], (end - start)[near], trust[near]
-    usual = np.median(flow, axis=1, keepdims=True)
-    scale = np.maximum(np.linalg.norm(offset, axis=2).mean(1), 1e-6)
-    # Parameters: motion, its change along x, along y; two components of each.
-    basis = np.concatenate([np.ones_like(offset[..., :1]), offset / scale[:, None, None]], 2)
-    off = flow - usual
-    pulled = (known @ off[..., None])[..., 0]
-    stiff = np.diag([0.02, 0.02, 0.3, 0.3, 0.3, 0.3])
-    away = np.linalg.norm(pulled, axis=2)
-    for _ in range(3):
-        limit = np.maximum(np.median(away, axis=1, keepdims=True), 0.1)
-        weight = 1 / (1 + (away / limit) ** 2) ** 2
-        normal = np.einsum("nk,nki,nkj,nkab->niajb", weight, basis, basis, known, optimize=True).reshape(n, 6, 6)
-        right = np.einsum("nk,nki,nka->nia", weight, basis, pulled).reshape(n, 6, 1)
-        affine = np.linalg.solve(normal + stiff, right).reshape(n, 3, 2)
-        away = np.linalg.norm((known @ (off - basis @ affine)[..., None])[..., 0], axis=2)
-    spread = np.sqrt((weight * away**2).sum(1) / weight.sum(1))
-    return start + usual[:, 0] + affine[:, 0], spread
+    company = np.ones(len(start), bool)
+    if len(found) <= NEIGHBOURS:
+        return company
+    _, near = cKDTree(start[found]).query(start[found], NEIGHBOURS + 1)
+    flow = (end - start)[found]
+    length = np.linalg.norm(flow, axis=1)
+    off = np.linalg.norm(flow[near[:, 1:]] - flow[:, None], axis=2)
+    company[found] = (off < APART + 0.2 * length[:, None]).sum(1) >= ALIKE
+    return company
 
 
 def _both_ways(
     one: np.ndarray, other: np.ndarray, start: np.ndarray, guess: np.ndarray, height: int, settings: FollowSettings
 ) -> tuple[np.ndarray, np.ndarray]:
     """Places in the other picture, and whether each came back to where it started."""
-    guess = np.where(np.isfinite(guess), guess, start)
     end, found = _lucas_kanade(one, other, start, guess, height)
     back, found_back = _lucas_kanade(other, one, end, end - (guess - start), height)
     return end, found & found_back & (np.linalg.norm(back - start, axis=1) < settings.back)
@@ -338,7 +294,7 @@ def _lucas_kanade(
 def allowed(seen: Picture, place: np.ndarray, layer: np.ndarray) -> np.ndarray:
     """Whether places [n, 2] lie in the picture, and on the layer they belong to as far as that is known."""
     width, height = seen.size
-    inside = ((place >= 0) & (place < [width, height])).all(1)
+    inside = np.asarray(((place >= 0) & (place < [width, height])).all(1))
     if seen.layers is None:
         return inside
     x = np.clip(place[:, 0].astype(int), 0, width - 1)

@@ -74,6 +74,8 @@ def described(tracked: Tracked) -> list[str]:
     held = f", {said['held_out']} more held out" if said["held_out"] else ""
     movers = [f"layer {k} with {count} points" for k, count in said["points_on_layers"].items() if k != "0"]
     assumed = {"tripod": " (assumed)", "low": " (bounded)"}.get(tracked.kind, "")
+    # What found the cameras says more of them than their kind does.
+    told = next((note for note in tracked.notes if note.startswith("The camera")), WHAT_IT_DID[tracked.kind])
     fit = ""
     if said["unexplained_median"] is not None:
         median, most = said["unexplained_median"], said["unexplained_ninth_tenth"]
@@ -84,7 +86,7 @@ def described(tracked: Tracked) -> list[str]:
         f" each; {100 * said['alive_to_next']:.1f} % live on to the next frame, "
         f"{100 * said['first_seen_in_last']:.0f} % from the first to the last",
         "movers: " + (", ".join(movers) if movers else "none"),
-        f"camera: {WHAT_IT_DID[tracked.kind]}",
+        f"camera: {told}",
         f"focal length: {said['focal']:g} pixels, {said['field_of_view'][0]:.0f} degrees across{assumed}{fit}",
-        *(f"note: {note}" for note in said["notes"]),
+        *(f"note: {note}" for note in said["notes"] if note != told),
     ]

@@ -182,14 +182,18 @@ def rebased(survey: Survey, first: int = 0) -> Survey:
     )
 
 
+def fewer(sightings: Sightings, most: int) -> Sightings:
+    """Those of every so many-th point only, about ``most`` points in all, which are numbered anew."""
+    step = -(-(int(sightings.point.max()) + 1) // most)
+    some = sightings.of(sightings.point % step == 0)
+    return replace(some, point=some.point // step)
+
+
 def thinned(survey: Survey, sightings: Sightings, most: int) -> tuple[Survey, Sightings]:
     """Every so many-th point only, about ``most`` in all, and their sightings."""
     step = -(-survey.points // most)
-    if step < 2:
-        return survey, sightings
-    some = sightings.of(sightings.point % step == 0)
-    fewer = replace(survey, direction=survey.direction[::step], nearness=survey.nearness[::step])
-    return fewer, replace(some, point=some.point // step)
+    some = replace(survey, direction=survey.direction[::step], nearness=survey.nearness[::step])
+    return some, fewer(sightings, most)
 
 
 def bearings(pixel: Float[np.ndarray, "*m 2"], focal: float, middle: Float[np.ndarray, "2"]) -> np.ndarray:

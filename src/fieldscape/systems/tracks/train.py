@@ -16,13 +16,13 @@ from fieldscape.runs import Run
 from fieldscape.stopping import Stop
 from fieldscape.systems.tracks import scene
 from fieldscape.systems.tracks.config import TracksConfig
-from fieldscape.systems.tracks.footage import Footage, at_frames, footage_of
+from fieldscape.systems.tracks.footage import at_frames, footage_of
 from fieldscape.systems.tracks.judged import APART, TRACKED, Judged, judge, sheet_rows
 from fieldscape.systems.tracks.nouns import Tracked, apart
-from fieldscape.systems.tracks.presets import Parts, parts_of, stages_of
+from fieldscape.systems.tracks.presets import parts_of, stages_of
 from fieldscape.systems.tracks.sheets import sheets_of
+from fieldscape.systems.tracks.shown import preview, write_extras
 from fieldscape.systems.tracks.stages import learn
-from fieldscape.systems.tracks.timeline import camera_at
 
 SHOWN = 4
 """Held-out frames in the picture of the result."""
@@ -52,13 +52,18 @@ def fit_tracked(
     ready = time.monotonic() - began
     with progress(None, "learning", quiet) as bar:
         stages = stages_of(parts, footage, config, seed, stop, bar)
-        seconds = learn(stages, seed, run, checkpoint, stop, bar)
+        shows = {"blend", "neural", "original"}  # earlier stages change what pictures are made of
+        seconds = learn(
+            stages, seed, run, checkpoint, stop, bar,
+            lambda stage: preview(run, parts.footage(), parts) if stage in shows else None,
+        )  # fmt: skip
     if stop.requested is not None:
         return stop.requested
     footage = parts.footage()
     tracked = footage.tracked
     scene.write(run.path, footage, parts, config)
     preview(run, footage, parts)
+    write_extras(run, footage)
     with progress(0 if tracked.held is None else len(tracked.held), "judging", quiet, unit="frame") as bar:
         judged = judge(tracked, parts.look, bar.update)
         report(run, tracked, config, seed, protocol, judged, seconds + ready, device, bar)
@@ -79,17 +84,6 @@ def parted(tracked: Tracked, every: int) -> tuple[Tracked, str]:
     numbers = {number: i for i, number in enumerate(tracked.clip.numbers)}
     less = at_frames(tracked, [numbers[number] for number in kept.numbers])
     return replace(less, held=held), TRACKED
-
-
-def preview(run: Run, footage: Footage, parts: Parts) -> None:
-    """The middle of the clip as it is and as drawn between frames, into ``previews/middle.png``."""
-    tracked = footage.tracked
-    middle = len(tracked.clip) // 2
-    when = 0.5 * float(tracked.clip.seconds[middle - 1] + tracked.clip.seconds[middle])
-    drawn = parts.look(camera_at(tracked.camera, tracked.clip.seconds, when), when)
-    pictures = [tracked.clip.color(middle - 1), drawn.color, tracked.clip.color(middle)]
-    sheet = contact_sheet([pictures], (), ("a frame", "between, as drawn", "the next frame"))
-    write_image(run.preview_path("middle.png"), sheet)
 
 
 def report(

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from fieldscape.systems.tracks.adjusting import Freedom, adjust, reprojection
-from fieldscape.systems.tracks.survey import Sightings, Survey, bearings
+from fieldscape.systems.tracks.survey import Sightings, Survey, bearings, fewer
 
 FOCALS = (0.5, 3.0)
 """Between which focal lengths to stay, in picture widths: 90 to 19 degrees across."""
@@ -28,6 +28,10 @@ FOCAL_DOUBT = 0.5
 
 STARTS = (0.6, 1.0, 1.7)
 """Focal lengths to start from, in picture widths."""
+
+TRIAL_ROUNDS = 8
+TRIAL_POINTS = 400
+"""With which it is found out where to start from."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +49,17 @@ def turning(sightings: Sightings, size: tuple[int, int], scale: float, focal: fl
     """
     width, height = size
     middle = np.array([width / 2, height / 2])
-    found = []
-    for start in [focal] if focal else [share * width for share in STARTS]:
-        freedom = Freedom(
-            places=False, nearness=False, focal=not focal, focal_guess=TYPICAL_FOCAL * width,
-            focal_doubt=0.0 if focal else FOCAL_DOUBT, limits=(FOCALS[0] * width, FOCALS[1] * width),
-        )  # fmt: skip
-        found.append(adjust(chained(sightings, start, middle), sightings, freedom, scale, rounds=15))
-    best = min(found, key=lambda each: each.after)
+    freedom = Freedom(
+        places=False, nearness=False, focal=not focal, focal_guess=TYPICAL_FOCAL * width,
+        focal_doubt=0.0 if focal else FOCAL_DOUBT, limits=(FOCALS[0] * width, FOCALS[1] * width),
+    )  # fmt: skip
+    if not focal:
+        some = fewer(sightings, TRIAL_POINTS)
+        tried = [
+            adjust(chained(some, share * width, middle), some, freedom, scale, rounds=TRIAL_ROUNDS) for share in STARTS
+        ]
+        focal = min(tried, key=lambda each: each.after).survey.focal
+    best = adjust(chained(sightings, focal, middle), sightings, freedom, scale, rounds=15)
     return Turning(best.survey, float(np.median(reprojection(best.survey, sightings))))
 
 

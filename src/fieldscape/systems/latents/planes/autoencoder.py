@@ -32,6 +32,9 @@ MOST_PATCHES = 2**17
 class Autoencoder(nn.Module):
     """A latent of ``channels`` numbers for each patch of ``factor`` x ``factor`` pixels."""
 
+    DECODES = ("synthesis", "offset", "restorer")
+    """How the names of the parameters begin that only decoding uses."""
+
     def __init__(self, factor: int, channels: int, hidden: int):
         super().__init__()
         self.factor, self.channels = factor, channels

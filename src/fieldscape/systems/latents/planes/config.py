@@ -91,11 +91,12 @@ class PlanesConfig:
     """Step size of planes; it falls to a tenth over each stage."""
 
     network_rate: float = 2e-3
-    """Step size of the small network while the autoencoder learns too; from latents alone it takes half of ``rate``."""
+    """Step size of the small network and the decoder while these learn too; from latents alone the network takes half
+    of ``rate``."""
 
-    space_rate: float = 5e-4
-    """Step size of the autoencoder while it learns with the scenes. At 2e-3 one of three seeds ran away: latents grew
-    until the squashing hid it."""
+    encoder_rate: float = 5e-4
+    """Step size of the encoder, which says what scenes shall be, while it learns with them. At 2e-3 one of three seeds
+    ran away late in its training; a decoder as slow as that costs half a decibel."""
 
     smooth: float = 1e-2
     """Weight of the mean squared difference between neighbouring texels."""
@@ -119,7 +120,7 @@ RGB = PlanesConfig(
 )
 PUBLISHED = PlanesConfig(
     phases=1, planes="legacy", box="unit", skip=False, samples=(48, 48), optimiser="dense", start="published",
-    rate=1e-2, network_rate=1e-3, space_rate=1e-4, smooth=1e-4, own=10, common=22, bases=50, stored="fp32",
+    rate=1e-2, network_rate=1e-3, encoder_rate=1e-4, smooth=1e-4, own=10, common=22, bases=50, stored="fp32",
 )  # fmt: skip
 
 PRESETS: dict[str, PlanesConfig] = {
@@ -148,7 +149,7 @@ def require_sound(config: PlanesConfig) -> None:
         (min(config.hidden, config.phases, config.rays, config.pictures, config.scenes) < 1,
          "hidden, phases, rays, pictures and scenes must be at least 1"),
         (min(*config.shared_steps, *config.added_steps, config.autoencoder.steps) < 0, "steps cannot be negative"),
-        (not (min(config.rate, config.network_rate, config.space_rate) > 0 and config.smooth >= 0),
+        (not (min(config.rate, config.network_rate, config.encoder_rate) > 0 and config.smooth >= 0),
          "rates must be positive"),
         (config.autoencoder.channels < 1 or config.autoencoder.hidden < 0, "an autoencoder needs channels"),
         (config.space == "rgb" and (config.shared_steps[1] or config.added_steps[1]),

@@ -23,6 +23,8 @@ KINDS = ("AutoencoderKL", "AutoencoderTiny")
 class ForeignAutoencoder(nn.Module):
     """A ``diffusers`` autoencoder behind the interface of ours: pictures in 0..1, the mean of the latents."""
 
+    DECODES = ("inner.decoder", "inner.post_quant_conv")
+
     def __init__(self, inner: nn.Module, factor: int, channels: int):
         super().__init__()
         self.inner, self.factor, self.channels = inner, factor, channels

@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 from jaxtyping import Float, Int
-from torch import Tensor
+from torch import Tensor, nn
 
 from fieldscape import resuming
 from fieldscape.errors import BadInput
@@ -108,19 +108,29 @@ def new_shared(
 
 
 def shared_adam(shared: PlanesShared) -> torch.optim.Adam:
-    """The optimiser of all that scenes share: shared planes, the small network, the autoencoder, in this order."""
+    """The optimiser of all that scenes share: shared planes, the small network, encoder, decoder, in this order."""
     groups: list[dict[str, Any]] = []
     if shared.macro is not None:
         groups += [{"params": [shared.macro.requires_grad_()]}]
     groups += [{"params": list(shared.network.parameters())}]
     if shared.space is not None:
-        groups += [{"params": list(shared.space.parameters())}]
+        groups += [{"params": half} for half in halves(shared.space)]
     return torch.optim.Adam(groups, lr=0.0)
 
 
-def set_rates(adam: torch.optim.Adam, macro: bool, plane: float, network: float, space: float) -> None:
+def halves(space: LatentSpace) -> tuple[list[nn.Parameter], list[nn.Parameter]]:
+    """The parameters that encoding needs, and those that only decoding uses."""
+    named = list(space.named_parameters())
+    return [p for name, p in named if not name.startswith(space.DECODES)], [
+        p for name, p in named if name.startswith(space.DECODES)
+    ]
+
+
+def set_rates(
+    adam: torch.optim.Adam, macro: bool, plane: float, network: float, encoder: float, decoder: float
+) -> None:
     """Step sizes of the groups that ``shared_adam`` made."""
-    rates = [plane] * macro + [network, space]
+    rates = [plane] * macro + [network, encoder, decoder]
     for group, rate in zip(adam.param_groups, rates):
         group["lr"] = rate
 

@@ -88,7 +88,7 @@ def learn_shared(
         if learning.step < first and targets is not None:
             # 1a: a few rays of several scenes, and what the encoder says of their cells.
             rate, scenes = config.rate * falling(learning.step, first), chosen[:scenes_a_step]
-            set_rates(learning.adam, shared.macro is not None, rate, rate / 2, 0.0)
+            set_rates(learning.adam, shared.macro is not None, rate, rate / 2, 0.0, 0.0)
             parts = learning.taken(scenes)
             planes = learning.planes(parts)
             cells = photos.draw_cells(scenes, each, chance)
@@ -98,9 +98,8 @@ def learn_shared(
             # 1b: whole pictures of some scenes, through an autoencoder that learns with them.
             left = falling(learning.step - first, second)
             rate, scenes = config.rate * left, chosen[:pictures_a_step]
-            set_rates(
-                learning.adam, shared.macro is not None, rate, config.network_rate * left, config.space_rate * left
-            )
+            network, encoder = config.network_rate * left, config.encoder_rate * left
+            set_rates(learning.adam, shared.macro is not None, rate, network, encoder, network)
             parts = learning.taken(scenes)
             planes = learning.planes(parts)
             view, shift = photos.draw_views(scenes, chance), drawn_shift(shared, chance)
