@@ -37,7 +37,7 @@ class TracksExtractOptions:
     """The tracks file, an .npz."""
 
     hold_out: int = 8
-    """Every so manieth frame is kept apart and seen by nothing, so that the result can be judged; 0: none. Of --tracks
+    """One frame in so many is kept apart and seen by nothing, so that the result can be judged; 0: none. Of --tracks
     none is kept apart: whoever made them has seen all."""
 
     cameras: Path | None = None

@@ -29,7 +29,7 @@ class TracksFitOptions:
     """Steps of learning. Default: 800 (blend), 1500 (neural), 200 (original)."""
 
     held_out: int = 8
-    """Every so manieth frame is judged by, not learned from, where the tracks file keeps none apart; 0: none."""
+    """One frame in so many is judged by, not learned from, where the tracks file keeps none apart; 0: none."""
 
     source: SourceSettings = field(default_factory=SourceSettings)
     """From which frames colours are fetched."""
