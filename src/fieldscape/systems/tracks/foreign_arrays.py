@@ -1,7 +1,7 @@
 """Arrays that another program saved: a PyTorch file of tensors, or an ``.npz`` archive, as numpy arrays by name.
 
-A PyTorch file is a pickle, and a pickle can run code: it is read with ``weights_only``, which builds tensors and plain
-values and refuses all else. Sizes are judged before memory is taken.
+A PyTorch file may carry code to be run: it is read with ``weights_only``, which builds tensors and plain values and
+refuses all else. Sizes are judged before memory is taken.
 """
 
 from __future__ import annotations
