@@ -112,7 +112,7 @@ def _said(clip: Clip, series: Series, original: tuple[int, int]) -> tuple[str, .
         )
     between = clip.numbers[1] - clip.numbers[0]
     if between > 1:
-        notes.append(f"every {between}th frame of {len(series)} was read (--step, --most)")
+        notes.append(f"one frame in {between} of {len(series)} was read (--step, --most)")
     dim = blurred(clip.frames)
     if dim:
         listed = ", ".join(str(clip.numbers[i]) for i in dim[:8]) + (" ..." if len(dim) > 8 else "")
