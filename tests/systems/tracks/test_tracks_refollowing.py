@@ -66,6 +66,15 @@ def test_noise_goes_and_the_world_agrees_with_the_places(card: Tracked) -> None:
         assert (shown - result.points.places[t])[at].abs().max() < 1e-3
 
 
+def test_distances_that_were_wrong_are_mended(card: Tracked) -> None:
+    """Every frame sees the points where they are; only their places in space are a twentieth too far."""
+    middle = card.camera.position.mean(0)
+    result = again(replace(card, world=middle + 1.05 * (card.world - middle)))
+    found, truth = result.world.double().mean(0), card.world[0].double()
+    away = torch.cdist(found, truth).min(1).values / (truth - middle).norm(dim=-1).median()
+    assert away.median() < 0.01
+
+
 def test_what_was_lost_is_found_again_where_it_is_visible(card: Tracked) -> None:
     lost = ended(card, 3)
     result = again(lost)
